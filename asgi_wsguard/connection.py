@@ -1,0 +1,219 @@
+"""One websocket: the rules applied to the live `receive` and `send`. Every await on the server is in this file."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Callable
+
+import anyio
+import anyio.lowlevel
+
+from . import report
+from .deadlines import shielded
+from .endings import Meaning, meaning
+from .exceptions import ClientDisconnected, ProtocolViolation
+from .lifecycle import Ending, Lifecycle, Settlement, State
+from .messages import SEND, Message
+
+if TYPE_CHECKING:
+    from .middleware import Options
+
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+# An app that ignores the disconnect that often is spinning (O8).
+MAX_IGNORED_DISCONNECTS = 100
+
+
+class Connection:
+    """One websocket scope, from the call of the app to its end."""
+
+    __slots__ = (
+        "_connected",
+        "_disconnect",
+        "_ignored",
+        "_lifecycle",
+        "_lock",
+        "_next",
+        "_open",
+        "_options",
+        "_scope",
+        "_server_error",
+        "_server_send",
+    )
+
+    def __init__(self, scope: Message, receive: Receive, send: Send, options: Options) -> None:
+        self._scope = scope
+        self._options = options
+        self._lifecycle = Lifecycle(
+            scope.get("subprotocols") or (),
+            can_deny="websocket.http.response" in (scope.get("extensions") or ()),
+            strict=options.strict,
+            denial=options.denial,
+            crash=options.without_extension == "raise",
+        )
+        self._server_send = send
+        self._server_error: OSError | None = None
+        self._next = receive  # gives the app's next message: the server's receive(), or after the end our own
+        self._connected = False  # the app has had its websocket.connect
+        self._disconnect: Message = {"type": "websocket.disconnect", "code": 1006, "reason": ""}
+        self._ignored = 0
+        self._open: str | None = None  # while the connection is open: the one type that needs no look at the rules
+        self._lock: anyio.Lock | None = None  # once there is a denial response: its parts go out in order
+
+    async def run(self, app: App) -> None:
+        """Call the app, and settle what it leaves owing."""
+        try:
+            await app(self._scope, self.receive, self.send)
+        except GeneratorExit:
+            # The loop throws this coroutine away; nothing may be awaited any more.
+            self._lifecycle.settle(Ending.CANCELLED)
+            raise
+        except BaseException as exc:
+            if await self._failed(exc):
+                raise
+        else:
+            await self._returned()
+
+    async def receive(self) -> Message:
+        """Await the app's next message."""
+        message = await self._next()
+        if "text" in message:
+            return message
+        return self._received(message)
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the app's, if it may be sent by now.
+
+        The state is looked at when this coroutine runs, not when it is made: an app may make it now and await it late.
+        """
+        try:
+            if (
+                type(message) is dict
+                and "bytes" not in message
+                and message["type"] == self._open
+                and type(message["text"]) is str
+            ):
+                return await self._server_send(message)
+        except OSError as exc:
+            raise self._left(exc) from exc
+        except KeyError:
+            if "type" in message and "text" in message:
+                raise  # the server's own
+        if self._lock is None:
+            return await self._send(message)
+        async with self._lock:
+            await self._send(message)
+
+    async def _send(self, message: Message) -> None:
+        before = self._lifecycle.state
+        outgoing = self._lifecycle.sending(message)
+        after = self._lifecycle.state
+        self._moved()
+        for sent, part in enumerate(outgoing):
+            try:
+                await self._server_send(part)
+            except OSError as exc:
+                raise self._left(exc) from exc
+            except Exception:
+                self._lifecycle.refused(before, after, sent)
+                self._moved()
+                raise
+
+    def _moved(self) -> None:
+        """Follow the state."""
+        state = self._lifecycle.state
+        self._open = SEND if state is State.OPEN else None
+        if state is State.HELD and self._lock is None:
+            self._lock = anyio.Lock()
+        elif state is State.DENIED and self._connected:
+            # Some servers never say that it is over (H5).
+            self._next = self._receive_disconnect
+        while self._lifecycle.repairs:
+            report.repaired(self._scope, self._lifecycle.repairs.pop(0))
+
+    def _left(self, exc: OSError) -> ClientDisconnected:
+        """Note that the server's send() said that the client has left."""
+        self._server_error = exc
+        self._lifecycle.left()
+        self._moved()
+        return ClientDisconnected("the client has left")
+
+    def _received(self, message: Message) -> Message:
+        """Note a message that is no text, on its way to the app."""
+        kind = message["type"]
+        if kind == "websocket.connect":
+            self._connected = True
+            self._moved()
+        elif kind == "websocket.disconnect":
+            self._disconnect = message
+            self._next = self._receive_disconnect
+            self._lifecycle.left()
+            self._moved()
+        return message
+
+    async def _receive_disconnect(self) -> Message:
+        """Give the disconnect once more (O8): servers hang here, or return at once and let a loop freeze them."""
+        await anyio.lowlevel.checkpoint()
+        self._ignored += 1
+        if self._ignored > MAX_IGNORED_DISCONNECTS:
+            raise ClientDisconnected("the app goes on receiving, although the connection is over")
+        return dict(self._disconnect)
+
+    async def _returned(self) -> None:
+        settlement = self._lifecycle.settle(Ending.RETURNED)
+        failure: BaseException | None
+        if settlement.crash:
+            failure = ProtocolViolation(
+                settlement.clause, "the app returned without answering the handshake", "an accept, a close or a denial"
+            )
+        else:
+            failure = await self._pay(settlement)
+        report.ended(self._scope, settlement, Meaning(Ending.RETURNED), failure=failure)
+        if failure is not None:
+            raise failure
+
+    async def _failed(self, exc: BaseException) -> bool:
+        """Settle after the app raised; tell whether its exception goes on to the server."""
+        how = meaning(exc, self._lifecycle.state, self._server_error)
+        settlement = self._lifecycle.settle(how.ending, how.verdict)
+        failure = await self._pay(settlement)
+        report.ended(self._scope, settlement, how, exc, failure)
+        if failure is None:
+            return not how.handled
+        if isinstance(failure, Exception):
+            # What the guard could not end it hands to the server's crash path (O11). An exception of the app's gets
+            # there by itself; a cancellation does not.
+            if how.ending is Ending.CANCELLED:
+                raise failure
+        elif how.handled:
+            raise failure  # a cancellation that came while the guard settled
+        return True
+
+    async def _pay(self, settlement: Settlement) -> BaseException | None:
+        """Send what is owed; return why it could not be."""
+        self._moved()
+        if not settlement.messages:
+            return None
+
+        async def call() -> None:
+            for message in settlement.messages:
+                await self._server_send(message)
+
+        async def in_turn() -> None:
+            assert self._lock is not None
+            async with self._lock:
+                await call()
+
+        try:
+            in_time = await shielded(self._options.close_timeout, call if self._lock is None else in_turn)
+        except GeneratorExit:
+            raise
+        except OSError:
+            return None  # The client has left: nothing is owed any more.
+        except BaseException as exc:
+            return exc
+        if not in_time:
+            report.unpaid(self._scope, settlement, self._options.close_timeout)
+        return None

@@ -1,0 +1,330 @@
+"""The rules of one websocket: what may be sent in which state, and what is owed at the end.
+
+Two rules hold in this file. Nothing here awaits, looks at a clock or writes a log. And nothing elsewhere decides what
+the server is sent: `connection.py` asks here and obeys. The tables below are the whole contract of one connection;
+docs and tests read them too.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from . import messages
+from .denial import DenialResponse
+from .exceptions import ClientDisconnected, ProtocolViolation
+from .messages import CloseCode, Message
+
+
+class State(enum.Enum):
+    """Where a connection is in its life."""
+
+    CONNECTING = "connecting"  # the client waits for the answer to its handshake
+    HELD = "held"  # the app has started a denial response; its start waits for the first body
+    DENYING = "denying"  # the body of the denial response is under way
+    DISCARDING = "discarding"  # denied with 403, as the server cannot send the app's response (H9)
+    OPEN = "open"
+    DENIED = "denied"
+    CLOSED = "closed"
+    GONE = "gone"  # the client has left
+
+
+OVER = frozenset({State.DENIED, State.CLOSED, State.GONE})
+
+
+class Event(enum.Enum):
+    """What the app can send. A body is two events, as only the last one ends the response."""
+
+    ACCEPT = messages.ACCEPT
+    SEND = messages.SEND
+    CLOSE = messages.CLOSE
+    START = messages.START
+    BODY = messages.BODY
+    LAST_BODY = messages.BODY + " (last)"
+
+
+class Action(enum.Enum):
+    """What the guard does with what the app sent."""
+
+    FORWARD = "forward"
+    HOLD = "hold"
+    RELEASE = "release"  # the held start, then this body
+    IGNORE = "ignore"
+
+
+class Step(NamedTuple):
+    """One transition: what happens to the message, and the state after it."""
+
+    action: Action
+    then: State
+
+
+FORWARD, HOLD, RELEASE, IGNORE = Action.FORWARD, Action.HOLD, Action.RELEASE, Action.IGNORE
+
+# What is not in here breaks the specification: ProtocolViolation; once the connection is over: ClientDisconnected.
+TRANSITIONS: Mapping[tuple[State, Event], Step] = MappingProxyType(
+    {
+        (State.CONNECTING, Event.ACCEPT): Step(FORWARD, State.OPEN),
+        (State.CONNECTING, Event.CLOSE): Step(FORWARD, State.DENIED),
+        (State.CONNECTING, Event.START): Step(HOLD, State.HELD),
+        (State.HELD, Event.BODY): Step(RELEASE, State.DENYING),
+        (State.HELD, Event.LAST_BODY): Step(RELEASE, State.DENIED),
+        (State.DENYING, Event.BODY): Step(FORWARD, State.DENYING),
+        (State.DENYING, Event.LAST_BODY): Step(FORWARD, State.DENIED),
+        (State.DISCARDING, Event.BODY): Step(IGNORE, State.DISCARDING),
+        (State.DISCARDING, Event.LAST_BODY): Step(IGNORE, State.DENIED),
+        (State.OPEN, Event.SEND): Step(FORWARD, State.OPEN),
+        (State.OPEN, Event.CLOSE): Step(FORWARD, State.CLOSED),
+        (State.DENIED, Event.CLOSE): Step(IGNORE, State.DENIED),
+        (State.CLOSED, Event.CLOSE): Step(IGNORE, State.CLOSED),
+        (State.GONE, Event.CLOSE): Step(IGNORE, State.GONE),
+    }
+)
+
+
+class Ending(enum.Enum):
+    """How the app ended."""
+
+    RETURNED = "returned"
+    RAISED = "raised"
+    CANCELLED = "was cancelled"
+
+
+class Debt(NamedTuple):
+    """What is owed to the server when the app has ended; `then` is the state once it is paid."""
+
+    clause: str
+    then: State
+    status: int | None = None  # deny with this
+    code: CloseCode = CloseCode.NORMAL  # close with this; before accept it is only there for form
+    finish: bool = False  # end the response that the app began
+
+
+DEBTS: Mapping[tuple[State, Ending], Debt] = MappingProxyType(
+    {
+        (State.CONNECTING, Ending.RETURNED): Debt("H1", State.DENIED, status=500, code=CloseCode.INTERNAL_ERROR),
+        (State.CONNECTING, Ending.RAISED): Debt("H2", State.DENIED, status=500, code=CloseCode.INTERNAL_ERROR),
+        (State.CONNECTING, Ending.CANCELLED): Debt("H3", State.DENIED, status=503, code=CloseCode.SERVICE_RESTART),
+        (State.HELD, Ending.RETURNED): Debt("H7", State.DENIED, finish=True),
+        (State.HELD, Ending.RAISED): Debt("H7", State.DENIED, finish=True),
+        (State.HELD, Ending.CANCELLED): Debt("H7", State.DENIED, finish=True),
+        (State.DENYING, Ending.RETURNED): Debt("H8", State.DENIED, finish=True),
+        # Left open: the server cuts the connection, and the client can tell that the response is not whole.
+        (State.DENYING, Ending.RAISED): Debt("H8", State.DENIED),
+        (State.DENYING, Ending.CANCELLED): Debt("H8", State.DENIED),
+        (State.DISCARDING, Ending.RETURNED): Debt("H9", State.DENIED),
+        (State.DISCARDING, Ending.RAISED): Debt("H9", State.DENIED),
+        (State.DISCARDING, Ending.CANCELLED): Debt("H9", State.DENIED),
+        (State.OPEN, Ending.RETURNED): Debt("O1", State.CLOSED, code=CloseCode.NORMAL),
+        (State.OPEN, Ending.RAISED): Debt("O2", State.CLOSED, code=CloseCode.INTERNAL_ERROR),
+        (State.OPEN, Ending.CANCELLED): Debt("O3", State.CLOSED, code=CloseCode.SERVICE_RESTART),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What to send now that the app has ended, and what the client learns by it.
+
+    Attributes:
+        clause: the clause of the contract that asks for it; empty where nothing is owed.
+        messages: what to send to the server, in order.
+        told: the HTTP status or the close code for the client; `None` where nothing is owed.
+        crash: hand the debt to the server's own crash path, by raising, instead of sending.
+    """
+
+    clause: str = ""
+    messages: tuple[Message, ...] = ()
+    told: int | None = None
+    crash: bool = False
+
+
+class Repaired(NamedTuple):
+    """A message of the app's that had one harmless reading, and was sent so."""
+
+    clause: str
+    what: str
+    expected: str
+
+
+class Verdict(NamedTuple):
+    """What an exception of the app's asks for by itself, as Starlette's do: an answer that is no crash."""
+
+    denial: DenialResponse | None = None  # before accept; `None` is websocket.close, which is 403
+    code: int = CloseCode.INTERNAL_ERROR
+    reason: str = ""
+
+
+class Lifecycle:
+    """The state of one connection.
+
+    Args:
+        subprotocols: what the client offered.
+        can_deny: the server has the ``websocket.http.response`` extension.
+        strict: refuse what could be repaired.
+        denial: the response for an app that returns or raises before it answered (H1, H2).
+        crash: where the server has no extension, leave H1 and H2 to its crash path.
+    """
+
+    __slots__ = ("_can_deny", "_crash", "_denial", "_held", "_strict", "_subprotocols", "repairs", "state")
+
+    def __init__(
+        self, subprotocols: Iterable[str], *, can_deny: bool, strict: bool, denial: DenialResponse, crash: bool
+    ) -> None:
+        self.state = State.CONNECTING
+        self.repairs: list[Repaired] = []
+        self._subprotocols = subprotocols
+        self._can_deny = can_deny
+        self._strict = strict
+        self._denial = denial
+        self._crash = crash
+        self._held: Message | None = None
+
+    # While the app runs
+
+    def sending(self, message: Any) -> tuple[Message, ...]:
+        """Take a message of the app's and return what goes to the server now.
+
+        Raises:
+            ProtocolViolation: the message breaks the specification; the state is as before.
+            ClientDisconnected: the connection is over.
+        """
+        event = self._event(message)
+        step = TRANSITIONS.get((self.state, event))
+        if step is None:
+            if self.state in OVER:
+                raise ClientDisconnected(f"{event.value} after the connection was {self.state.value}")
+            raise self._out_of_order(event)
+        if step.action is IGNORE:
+            self.state = step.then
+            return ()
+        checked = self._checked(event, message)
+        self.state = step.then
+        if step.action is HOLD:
+            self._held = checked
+            return ()
+        if step.action is RELEASE:
+            if not self._can_deny:
+                self._discard()
+            return self._release(checked)
+        return (checked,)
+
+    def refused(self, before: State, after: State, sent: int) -> None:
+        """Undo a step whose message the server refused with an error; `sent` messages of it had gone out."""
+        if self.state is after:
+            if before is State.HELD:
+                # A start that the server refuses once, it refuses again: back to no answer at all.
+                before = State.DENYING if sent else State.CONNECTING
+            self.state = before
+
+    def left(self) -> None:
+        """Note that the client has gone, as the server said."""
+        if self.state not in OVER:
+            self.state = State.GONE
+
+    # When the app has ended
+
+    def settle(self, ending: Ending, verdict: Verdict | None = None) -> Settlement:
+        """End the connection, and return what is still owed to the server."""
+        state = self.state
+        if state in OVER:
+            return Settlement()
+        debt = DEBTS[state, ending]
+        self.state = debt.then
+        if debt.finish:
+            return self._finish(debt)
+        if state is State.OPEN:
+            code, reason = (debt.code, "") if verdict is None else _closing(verdict)
+            return Settlement(debt.clause, (_close(code, reason),), code)
+        if debt.status is None:
+            return Settlement(debt.clause)
+        return self._deny(debt, verdict)
+
+    def _deny(self, debt: Debt, verdict: Verdict | None) -> Settlement:
+        if verdict is not None:
+            denial, code, crash = verdict.denial, verdict.code, False
+        else:
+            crash = self._crash and not self._can_deny and debt.clause != "H3"
+            denial = DenialResponse.plain(503) if debt.clause == "H3" else self._denial
+            code = debt.code
+        if crash:
+            return Settlement(debt.clause, crash=True)
+        if denial is not None and self._can_deny:
+            return Settlement(debt.clause, denial.messages(), denial.status)
+        return Settlement(debt.clause, (_close(code if messages.may_be_sent(code) else CloseCode.INTERNAL_ERROR),), 403)
+
+    def _finish(self, debt: Debt) -> Settlement:
+        end: Message = {"type": messages.BODY, "body": b"", "more_body": False}
+        if self._held is None:
+            return Settlement(debt.clause, (end,))
+        status = self._held["status"]
+        # There is no body, so what the app said of its length is not true (H7).
+        self._held["headers"] = [
+            (name, value)
+            for name, value in self._held["headers"]
+            if name.lower() not in (b"content-length", b"transfer-encoding")
+        ]
+        released = self._release(end)
+        return Settlement(debt.clause, released, status if self._can_deny else 403)
+
+    # Helpers
+
+    def _event(self, message: Any) -> Event:
+        kind = message.get("type") if isinstance(message, dict) else None
+        if kind == messages.BODY:
+            return Event.BODY if message.get("more_body") else Event.LAST_BODY
+        try:
+            return Event(kind)
+        except ValueError:
+            sent = f"a message of type {kind!r}" if isinstance(message, dict) else f"{type(message).__name__}, no dict"
+            raise ProtocolViolation("H10", f"the app sent {sent}", self._expected()) from None
+
+    def _checked(self, event: Event, message: Message) -> Message:
+        if event is Event.ACCEPT:
+            return messages.checked_accept(message, self._subprotocols, self._repair)
+        if event is Event.SEND:
+            return messages.checked_data(message)
+        if event is Event.START:
+            return messages.checked_start(message)
+        if event is Event.CLOSE:
+            # Before accept the code never reaches the client: the answer is 403, whatever it is.
+            return messages.checked_close(message, self._repair) if self.state is State.OPEN else message
+        return messages.checked_body(message)
+
+    def _release(self, body: Message) -> tuple[Message, ...]:
+        start, self._held = self._held, None
+        assert start is not None
+        return (start, body) if self._can_deny else (_close(CloseCode.NORMAL),)
+
+    def _discard(self) -> None:
+        assert self._held is not None
+        what = f"the app denied with status {self._held['status']}"
+        self.repairs.append(Repaired("H9", what, "a server with the websocket.http.response extension"))
+        if self.state is State.DENYING:
+            self.state = State.DISCARDING
+
+    def _repair(self, clause: str, what: str, expected: str) -> None:
+        if self._strict:
+            raise ProtocolViolation(clause, what, expected)
+        self.repairs.append(Repaired(clause, what, expected))
+
+    def _out_of_order(self, event: Event) -> ProtocolViolation:
+        clause = "O10" if self.state is State.OPEN else "H10"
+        return ProtocolViolation(clause, f"the app sent {event.value} while {self.state.value}", self._expected())
+
+    def _expected(self) -> str:
+        return " or ".join(sorted({event.value for state, event in TRANSITIONS if state is self.state}))
+
+
+def _close(code: int, reason: str = "") -> Message:
+    return {"type": messages.CLOSE, "code": int(code), "reason": reason}
+
+
+def _closing(verdict: Verdict) -> tuple[int, str]:
+    code = messages.NEAREST_CLOSE_CODE.get(verdict.code, verdict.code)
+    if not messages.may_be_sent(code):
+        code = CloseCode.INTERNAL_ERROR
+    return code, messages.cut_reason(verdict.reason)

@@ -1,0 +1,109 @@
+"""The middleware: its options, checked once, and one `Connection` for each websocket scope."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from asgiref.compatibility import guarantee_single_callable
+
+from .connection import App, Connection, Receive, Send
+from .denial import DenialResponse
+
+# Marks a scope that is guarded already: a second guard around the same app leaves it to the first (E8).
+GUARDED = "asgi_wsguard"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of the middleware, checked when it is made."""
+
+    strict: bool = False
+    denial: DenialResponse = field(default_factory=DenialResponse)
+    without_extension: str = "close"
+    close_timeout: float | None = 5.0
+
+    def __post_init__(self) -> None:
+        _check_type("strict", self.strict, bool)
+        _check_type("denial", self.denial, DenialResponse)
+        _check_type("without_extension", self.without_extension, str)
+        if self.without_extension not in ("close", "raise"):
+            raise ValueError(f"without_extension must be 'close' or 'raise', not {self.without_extension!r}")
+        _check_timeout("close_timeout", self.close_timeout)
+
+
+class WebSocketGuardMiddleware:
+    """Guard the life of every websocket of an ASGI app.
+
+    Every handshake gets an answer and every open websocket is closed, the same on every server, however the app ends.
+    Scopes of any other type are handed on untouched. Where two guards are around one app, the outer one does it all.
+
+    Args:
+        app: an ASGI 3 app; an older double-callable one (ASGI 2) works as well.
+        strict: refuse, with `ProtocolViolation`, what the guard otherwise repairs with a warning. For development and
+            test suites. Default `False`.
+        denial: the response when the app returns or raises before it answered. Default 500, ``text/plain``.
+        without_extension: what a denial is on a server without the ``websocket.http.response`` extension. ``"close"``
+            (the default) sends ``websocket.close``, which every server turns into 403. ``"raise"`` leaves it to the
+            server's own crash path: 500 on gunicorn's ASGI worker and on daphne.
+        close_timeout: how many seconds the guard waits at most for the server to take what the guard itself sends.
+            `None` waits for ever. Default 5.
+
+    Raises:
+        TypeError: an option has the wrong type.
+        ValueError: an option has a value that it cannot have.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        strict: bool = False,
+        denial: DenialResponse | None = None,
+        without_extension: str = "close",
+        close_timeout: float | None = 5.0,
+    ) -> None:
+        if not callable(app):
+            raise TypeError(f"app must be an ASGI app, not {app!r}")
+        self.app: App = _single_callable(app)
+        self._options = Options(
+            strict, DenialResponse() if denial is None else denial, without_extension, close_timeout
+        )
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Run the app. Servers pass these by position or by name."""
+        if scope["type"] != "websocket" or GUARDED in scope:
+            return await self.app(scope, receive, send)
+        scope[GUARDED] = True
+        try:
+            await Connection(scope, receive, send, self._options).run(self.app)
+        finally:
+            scope.pop(GUARDED, None)
+
+
+def _single_callable(app: Any) -> App:
+    try:
+        inspect.signature(app).bind(None, None, None)
+    except (TypeError, ValueError):
+        single: App = guarantee_single_callable(app)
+        return single
+    # It takes scope, receive and send. asgiref would take it for ASGI 2 if it were a plain function that returns an
+    # awaitable, or a class with __await__.
+    return app  # type: ignore[no-any-return]
+
+
+def _check_type(name: str, value: object, expected: type) -> None:
+    if not isinstance(value, expected):
+        raise TypeError(f"{name} must be a {expected.__name__}, not {value!r}")
+
+
+def _check_timeout(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
+    if not (value > 0 and math.isfinite(value)):
+        raise ValueError(f"{name} must be more than 0 and finite, not {value!r}")
