@@ -1,0 +1,50 @@
+"""The pages agree with the code, and the commands they name are there."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from asgi_wsguard.lifecycle import DEBTS, State
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+# What .ci/run runs, by name, and what makes the package that `pip install` names.
+COMMANDS = {"scripts/demo", "scripts/test", "scripts/test tests/unit", "scripts/check --fix", "pip install asgi-wsguard"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_is_one_that_ci_runs(page: Path) -> None:
+    blocks = re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    for line in "".join(blocks).splitlines():
+        command = line.removeprefix("$ ")
+        assert command in COMMANDS, f"{page.name}: {command}"
+        if command.startswith("scripts/"):
+            assert os.access(ROOT / command.split()[0], os.X_OK)
+
+
+def test_blocks_are_of_a_kind_that_is_run_or_shown() -> None:
+    for page in PAGES:
+        kinds = re.findall(r"^```(\w*)\n.*?^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+        assert set(kinds) <= {"python", "console", "text"}, page.name
+
+
+def test_tables_are_drawn_from_the_code() -> None:
+    tables = runpy.run_path(str(ROOT / "docs" / "tables.py"))
+    filled = tables["on_page_markdown"]((ROOT / "docs" / "contract.md").read_text(encoding="utf-8"))
+    assert "<!--" not in filled
+    for state in State:
+        assert state.value in filled
+    for debt in DEBTS.values():
+        assert f"| {debt.clause} |" in filled
+
+
+def test_every_clause_of_the_code_is_on_the_page() -> None:
+    page = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+    for source in (ROOT / "asgi_wsguard").glob("*.py"):
+        for clause in re.findall(r'"([HOE]\d+)"', source.read_text(encoding="utf-8")):
+            assert re.search(rf"^\| {clause} \|", page, re.MULTILINE), f"{source.name}: {clause}"
