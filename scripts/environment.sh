@@ -1,0 +1,30 @@
+# Sourced by the scripts: finds a Python and makes an environment with what a script needs, once.
+# shellcheck shell=bash
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# environment NAME INSTALL-ARGUMENT...: after it, $python is an interpreter that has the project and all of these.
+# Made by ${PYTHON:-python3}, kept in .cache/, made anew when pyproject.toml changes.
+environment() {
+    local name=$1 base=${PYTHON:-python3} folder stamp
+    shift
+    "$base" -c 'import sys; sys.exit(sys.version_info < (3, 9))' || {
+        echo "asgi-wsguard needs Python 3.9 or newer; $base is older. Name another: PYTHON=python3.13 $0" >&2
+        exit 2
+    }
+    folder=.cache/environments/$name-$("$base" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    python=$PWD/$folder/bin/python
+    stamp=$("$base" -c 'import hashlib, sys; print(hashlib.sha256(open("pyproject.toml", "rb").read() + repr(sys.argv[1:]).encode()).hexdigest())' "$@")
+    if [ "$(cat "$folder/stamp" 2>/dev/null)" = "$stamp" ]; then
+        return
+    fi
+    echo "making the environment $folder ..." >&2
+    rm -rf "$folder"
+    "$base" -m venv "$folder" || {
+        echo "$base cannot make a virtual environment; on Debian and Ubuntu: apt-get install python3-venv" >&2
+        exit 2
+    }
+    "$python" -m pip install --quiet --disable-pip-version-check uv
+    "$python" -m uv pip install --quiet --python "$python" "$@"
+    echo "$stamp" >"$folder/stamp"
+}
