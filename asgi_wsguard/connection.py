@@ -57,7 +57,7 @@ class Connection:
         self._server_error: OSError | None = None
         self._next = receive  # gives the app's next message: the server's receive(), or after the end our own
         self._connected = False  # the app has had its websocket.connect
-        self._disconnect: Message = {"type": "websocket.disconnect", "code": 1006, "reason": ""}
+        self._disconnect: Message = {"type": "websocket.disconnect", "code": 1006}
         self._ignored = 0
         self._open: str | None = None  # while the connection is open: the one type that needs no look at the rules
         self._lock: anyio.Lock | None = None  # once there is a denial response: its parts go out in order
@@ -71,10 +71,10 @@ class Connection:
             self._lifecycle.settle(Ending.CANCELLED)
             raise
         except BaseException as exc:
-            if await self._failed(exc):
+            if await self._failed(app, exc):
                 raise
         else:
-            await self._returned()
+            await self._returned(app)
 
     async def receive(self) -> Message:
         """Await the app's next message."""
@@ -161,7 +161,7 @@ class Connection:
             raise ClientDisconnected("the app goes on receiving, although the connection is over")
         return dict(self._disconnect)
 
-    async def _returned(self) -> None:
+    async def _returned(self, app: App) -> None:
         settlement = self._lifecycle.settle(Ending.RETURNED)
         failure: BaseException | None
         if settlement.crash:
@@ -170,16 +170,16 @@ class Connection:
             )
         else:
             failure = await self._pay(settlement)
-        report.ended(self._scope, settlement, Meaning(Ending.RETURNED), failure=failure)
+        report.ended(self._scope, settlement, Meaning(Ending.RETURNED), app, failure=failure)
         if failure is not None:
             raise failure
 
-    async def _failed(self, exc: BaseException) -> bool:
+    async def _failed(self, app: App, exc: BaseException) -> bool:
         """Settle after the app raised; tell whether its exception goes on to the server."""
         how = meaning(exc, self._lifecycle.state, self._server_error)
         settlement = self._lifecycle.settle(how.ending, how.verdict)
         failure = await self._pay(settlement)
-        report.ended(self._scope, settlement, how, exc, failure)
+        report.ended(self._scope, settlement, how, app, exc, failure)
         if failure is None:
             return not how.handled
         if isinstance(failure, Exception):

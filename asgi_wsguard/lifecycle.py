@@ -108,16 +108,12 @@ DEBTS: Mapping[tuple[State, Ending], Debt] = MappingProxyType(
         (State.CONNECTING, Ending.RETURNED): Debt("H1", State.DENIED, status=500, code=CloseCode.INTERNAL_ERROR),
         (State.CONNECTING, Ending.RAISED): Debt("H2", State.DENIED, status=500, code=CloseCode.INTERNAL_ERROR),
         (State.CONNECTING, Ending.CANCELLED): Debt("H3", State.DENIED, status=503, code=CloseCode.SERVICE_RESTART),
-        (State.HELD, Ending.RETURNED): Debt("H7", State.DENIED, finish=True),
-        (State.HELD, Ending.RAISED): Debt("H7", State.DENIED, finish=True),
-        (State.HELD, Ending.CANCELLED): Debt("H7", State.DENIED, finish=True),
+        **{(State.HELD, ending): Debt("H7", State.DENIED, finish=True) for ending in Ending},
         (State.DENYING, Ending.RETURNED): Debt("H8", State.DENIED, finish=True),
         # Left open: the server cuts the connection, and the client can tell that the response is not whole.
         (State.DENYING, Ending.RAISED): Debt("H8", State.DENIED),
         (State.DENYING, Ending.CANCELLED): Debt("H8", State.DENIED),
-        (State.DISCARDING, Ending.RETURNED): Debt("H9", State.DENIED),
-        (State.DISCARDING, Ending.RAISED): Debt("H9", State.DENIED),
-        (State.DISCARDING, Ending.CANCELLED): Debt("H9", State.DENIED),
+        **{(State.DISCARDING, ending): Debt("H9", State.DENIED) for ending in Ending},
         (State.OPEN, Ending.RETURNED): Debt("O1", State.CLOSED, code=CloseCode.NORMAL),
         (State.OPEN, Ending.RAISED): Debt("O2", State.CLOSED, code=CloseCode.INTERNAL_ERROR),
         (State.OPEN, Ending.CANCELLED): Debt("O3", State.CLOSED, code=CloseCode.SERVICE_RESTART),
@@ -147,7 +143,7 @@ class Repaired(NamedTuple):
 
     clause: str
     what: str
-    expected: str
+    done: str
 
 
 class Verdict(NamedTuple):
@@ -301,15 +297,15 @@ class Lifecycle:
 
     def _discard(self) -> None:
         assert self._held is not None
-        what = f"the app denied with status {self._held['status']}"
-        self.repairs.append(Repaired("H9", what, "a server with the websocket.http.response extension"))
+        what = f"the app denied with status {self._held['status']}, which this server cannot send"
+        self.repairs.append(Repaired("H9", what, "the client was told 403"))
         if self.state is State.DENYING:
             self.state = State.DISCARDING
 
-    def _repair(self, clause: str, what: str, expected: str) -> None:
+    def _repair(self, clause: str, what: str, expected: str, done: str) -> None:
         if self._strict:
             raise ProtocolViolation(clause, what, expected)
-        self.repairs.append(Repaired(clause, what, expected))
+        self.repairs.append(Repaired(clause, what, done))
 
     def _out_of_order(self, event: Event) -> ProtocolViolation:
         clause = "O10" if self.state is State.OPEN else "H10"

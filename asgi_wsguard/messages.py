@@ -14,7 +14,8 @@ from .exceptions import ProtocolViolation
 
 Message = MutableMapping[str, Any]
 Headers = list[tuple[bytes, bytes]]
-Repair = Callable[[str, str, str], None]
+# clause, what the app did, what is expected, what was done instead
+Repair = Callable[[str, str, str, str], None]
 
 ACCEPT = "websocket.accept"
 SEND = "websocket.send"
@@ -54,7 +55,8 @@ def checked_accept(message: Message, offered: Iterable[str], repair: Repair) -> 
     if subprotocol is not None and subprotocol not in offered:
         # RFC 6455 section 4.1: a client fails the connection on a subprotocol that it did not ask for.
         offer = ", ".join(map(repr, offered)) or "none"
-        repair("H14", f"the app accepted with subprotocol {subprotocol!r}", f"one that the client offered ({offer})")
+        what = f"the app accepted with subprotocol {subprotocol!r}"
+        repair("H14", what, f"one that the client offered ({offer})", "accepted with none")
         checked = {**checked, "subprotocol": None}
     return checked
 
@@ -103,12 +105,14 @@ def checked_close(message: Message, repair: Repair) -> Message:
         raise ProtocolViolation("O4", f"the app closed with reason {reason!r}", "text")
     if sent in NEAREST_CLOSE_CODE:
         sent = NEAREST_CLOSE_CODE[sent]
-        repair("O4", f"the app closed with code {code}, which is never sent", f"one that can be sent, such as {sent}")
+        what = f"the app closed with code {code}, which is never sent"
+        repair("O4", what, f"one that can be sent, such as {sent}", f"closed with {sent}")
     if not may_be_sent(sent):
         raise ProtocolViolation("O4", f"the app closed with code {code}", "1000-1003, 1007-1014 or 3000-4999")
     kept = cut_reason(reason or "")
     if kept != (reason or ""):
-        repair("O4", "the app closed with a reason too long for a frame", f"at most {MAX_REASON} bytes of UTF-8")
+        what = "the app closed with a reason too long for a frame"
+        repair("O4", what, f"at most {MAX_REASON} bytes of UTF-8", "the reason was cut")
     if sent == code and kept == reason:
         return message
     return {**message, "code": sent, "reason": kept}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import sysconfig
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from traceback import walk_stack
 from types import CodeType, TracebackType
 from typing import Any
 
@@ -32,21 +33,21 @@ DEEDS = {
 }
 EVERYDAY = frozenset({"H3", "H9", "O1", "O3", "E2"})
 
-_LIBRARIES = tuple(
-    {str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "purelib", "platlib")}
-    | {str(Path(__file__).resolve().parent)}
-)
+_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+_HERE = os.path.dirname(__file__)
 
 
 def repaired(scope: Message, repair: Repaired) -> None:
-    """Log what the guard repaired."""
-    logger.warning("[%s] %r: %s; expected %s", repair.clause, scope.get("path", ""), repair.what, repair.expected)
+    """Log what the guard repaired; called on the way of the app's own `send()`."""
+    where = _place(_line_of_caller())
+    logger.warning("[%s] %r: %s%s; %s", repair.clause, scope.get("path", ""), repair.what, where, repair.done)
 
 
 def ended(
     scope: Message,
     settlement: Settlement,
     meaning: Meaning,
+    app: object,
     exc: BaseException | None = None,
     failure: BaseException | None = None,
 ) -> None:
@@ -56,6 +57,7 @@ def ended(
         scope: the scope, for the path and the endpoint.
         settlement: what was owed.
         meaning: how the app ended.
+        app: the app.
         exc: what the app raised.
         failure: why the debt could not be paid.
     """
@@ -70,14 +72,14 @@ def ended(
         deed = meaning.ending.value if exc is None else f"{meaning.ending.value} {type(exc).__name__}"
         if meaning.ending is Ending.CANCELLED:
             deed = meaning.ending.value
-        where = _line_of_exception(exc) if exc is not None else _line_of_endpoint(scope)
+        where = _line_of_exception(exc) if exc is not None else _line_of_app(scope, app)
         logger.log(
             level,
             "[%s] %r: %s%s; %s",
             clause or "O2",
             scope.get("path", ""),
             DEEDS[clause].format(ended=deed),
-            where and f" ({where})",
+            _place(where),
             _told(settlement, failure),
         )
 
@@ -103,23 +105,46 @@ def _told(settlement: Settlement, failure: BaseException | None) -> str:
     return f"the client was {verb} {settlement.told}"
 
 
+def _place(line: str) -> str:
+    return f" ({line})" if line else ""
+
+
 def _line_of_exception(exc: BaseException) -> str:
-    """Return file and line of the deepest frame that is the user's, or the deepest of all."""
-    frames = list(_frames(exc.__traceback__))
-    for code, line in reversed(frames):
-        if not code.co_filename.startswith(_LIBRARIES):
+    """Return file and line of the deepest frame that is the user's."""
+    lines = [(step.tb_frame.f_code, step.tb_lineno) for step in _steps(exc.__traceback__)]
+    return _first_of_user(reversed(lines))
+
+
+def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+def _line_of_caller() -> str:
+    """Return file and line of the nearest frame that is the user's and is running now."""
+    return _first_of_user((frame.f_code, line) for frame, line in walk_stack(None))
+
+
+def _first_of_user(lines: Iterable[tuple[CodeType, int]]) -> str:
+    for code, line in lines:
+        if _is_users(code.co_filename):
             return f"{code.co_filename}:{line}"
     return ""
 
 
-def _frames(traceback: TracebackType | None) -> Iterator[tuple[CodeType, int]]:
-    while traceback is not None:
-        yield traceback.tb_frame.f_code, traceback.tb_lineno
-        traceback = traceback.tb_next
+def _is_users(file: str) -> bool:
+    return not (file.startswith(_LIBRARIES) or os.path.dirname(file) == _HERE)
 
 
-def _line_of_endpoint(scope: Message) -> str:
-    """Return file and line of the endpoint, where the framework says which it is."""
-    endpoint: Any = scope.get("endpoint")
-    code = getattr(inspect.unwrap(endpoint), "__code__", None) if callable(endpoint) else None
-    return f"{code.co_filename}:{code.co_firstlineno}" if code is not None else ""
+def _line_of_app(scope: Message, app: object) -> str:
+    """Return file and line of the endpoint, where the framework says which it is, or of the app."""
+    for candidate in (scope.get("endpoint"), app):
+        source: Any = candidate if inspect.isroutine(candidate) or inspect.isclass(candidate) else type(candidate)
+        try:
+            file, line = inspect.getsourcefile(source), inspect.getsourcelines(source)[1]
+        except (OSError, TypeError):
+            continue  # built in, or made at run time
+        if file and _is_users(file):
+            return f"{file}:{line}"
+    return ""
