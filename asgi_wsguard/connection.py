@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from functools import partial
 from typing import TYPE_CHECKING, Callable
 
 import anyio
@@ -24,6 +25,8 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 # An app that ignores the disconnect that often is spinning (O8).
 MAX_IGNORED_DISCONNECTS = 100
+# For a handshake that the app denied: what uvicorn says then.
+DISCONNECT: Message = {"type": "websocket.disconnect", "code": 1006}
 
 
 class Connection:
@@ -57,29 +60,17 @@ class Connection:
         self._server_error: OSError | None = None
         self._next = receive  # gives the app's next message: the server's receive(), or after the end our own
         self._connected = False  # the app has had its websocket.connect
-        self._disconnect: Message = {"type": "websocket.disconnect", "code": 1006}
+        self._disconnect = DISCONNECT  # what the app is told, once it is over
         self._ignored = 0
         self._open: str | None = None  # while the connection is open: the one type that needs no look at the rules
         self._lock: anyio.Lock | None = None  # once there is a denial response: its parts go out in order
 
-    async def run(self, app: App) -> None:
-        """Call the app, and settle what it leaves owing."""
-        try:
-            await app(self._scope, self.receive, self.send)
-        except GeneratorExit:
-            # The loop throws this coroutine away; nothing may be awaited any more.
-            self._lifecycle.settle(Ending.CANCELLED)
-            raise
-        except BaseException as exc:
-            if await self._failed(app, exc):
-                raise
-        else:
-            await self._returned(app)
+    # While the app runs
 
     async def receive(self) -> Message:
         """Await the app's next message."""
         message = await self._next()
-        if "text" in message:
+        if "text" in message or "bytes" in message:
             return message
         return self._received(message)
 
@@ -89,17 +80,21 @@ class Connection:
         The state is looked at when this coroutine runs, not when it is made: an app may make it now and await it late.
         """
         try:
+            # The short cut: well-formed data on an open connection.
             if (
                 type(message) is dict
-                and "bytes" not in message
                 and message["type"] == self._open
-                and type(message["text"]) is str
+                and (
+                    type(message["text"]) is str
+                    if "bytes" not in message or message["bytes"] is None
+                    else type(message["bytes"]) is bytes and ("text" not in message or message["text"] is None)
+                )
             ):
                 return await self._server_send(message)
         except OSError as exc:
             raise self._left(exc) from exc
         except KeyError:
-            if "type" in message and "text" in message:
+            if "type" in message and (message.get("text") is not None or message.get("bytes") is not None):
                 raise  # the server's own
         if self._lock is None:
             return await self._send(message)
@@ -130,8 +125,9 @@ class Connection:
         elif state is State.DENIED and self._connected:
             # Some servers never say that it is over (H5).
             self._next = self._receive_disconnect
-        while self._lifecycle.repairs:
-            report.repaired(self._scope, self._lifecycle.repairs.pop(0))
+        for repair in self._lifecycle.repairs:
+            report.repaired(self._scope, repair)
+        self._lifecycle.repairs = ()
 
     def _left(self, exc: OSError) -> ClientDisconnected:
         """Note that the server's send() said that the client has left."""
@@ -161,59 +157,71 @@ class Connection:
             raise ClientDisconnected("the app goes on receiving, although the connection is over")
         return dict(self._disconnect)
 
-    async def _returned(self, app: App) -> None:
+    # When the app has ended
+
+    async def returned(self, app: App) -> None:
+        """Settle after the app returned.
+
+        Raises:
+            Exception: what the server refused, for its crash path (O11).
+        """
         settlement = self._lifecycle.settle(Ending.RETURNED)
-        failure: BaseException | None
+        refusal, cancelled = await self._pay(settlement)
         if settlement.crash:
-            failure = ProtocolViolation(
-                settlement.clause, "the app returned without answering the handshake", "an accept, a close or a denial"
-            )
-        else:
-            failure = await self._pay(settlement)
-        report.ended(self._scope, settlement, Meaning(Ending.RETURNED), app, failure=failure)
+            what = "the app returned without answering the handshake"
+            refusal = ProtocolViolation(settlement.clause, what, "an accept, a close or a denial")
+        report.ended(self._scope, settlement, Meaning(Ending.RETURNED), app, refusal=refusal)
+        failure = refusal or cancelled
         if failure is not None:
             raise failure
 
-    async def _failed(self, app: App, exc: BaseException) -> bool:
+    async def failed(self, app: App, exc: BaseException) -> bool:
         """Settle after the app raised; tell whether its exception goes on to the server."""
         how = meaning(exc, self._lifecycle.state, self._server_error)
         settlement = self._lifecycle.settle(how.ending, how.verdict)
-        failure = await self._pay(settlement)
-        report.ended(self._scope, settlement, how, app, exc, failure)
-        if failure is None:
-            return not how.handled
-        if isinstance(failure, Exception):
+        refusal, cancelled = await self._pay(settlement)
+        report.ended(self._scope, settlement, how, app, exc, refusal)
+        if refusal is not None:
             # What the guard could not end it hands to the server's crash path (O11). An exception of the app's gets
             # there by itself; a cancellation does not.
             if how.ending is Ending.CANCELLED:
-                raise failure
-        elif how.handled:
-            raise failure  # a cancellation that came while the guard settled
-        return True
+                raise refusal
+            return True
+        if how.handled and cancelled is not None:
+            raise cancelled
+        return not how.handled
 
-    async def _pay(self, settlement: Settlement) -> BaseException | None:
-        """Send what is owed; return why it could not be."""
+    def abandoned(self) -> None:
+        """End without a word: the coroutine is being thrown away, and nothing may be awaited any more."""
+        self._lifecycle.settle(Ending.CANCELLED)
+
+    async def _pay(self, settlement: Settlement) -> tuple[Exception | None, BaseException | None]:
+        """Send what is owed; return the server's refusal, and a cancellation that came meanwhile."""
         self._moved()
         if not settlement.messages:
-            return None
-
-        async def call() -> None:
-            for message in settlement.messages:
-                await self._server_send(message)
-
-        async def in_turn() -> None:
-            assert self._lock is not None
-            async with self._lock:
-                await call()
-
+            return None, None
         try:
-            in_time = await shielded(self._options.close_timeout, call if self._lock is None else in_turn)
+            in_time = await shielded(self._options.close_timeout, partial(self._send_all, settlement.messages))
         except GeneratorExit:
             raise
         except OSError:
-            return None  # The client has left: nothing is owed any more.
+            return None, None  # The client has left: nothing is owed any more.
+        except Exception as exc:
+            return exc, None
         except BaseException as exc:
-            return exc
+            return None, exc
         if not in_time:
             report.unpaid(self._scope, settlement, self._options.close_timeout)
-        return None
+        return None, None
+
+    async def _send_all(self, messages: tuple[Message, ...]) -> None:
+        if self._lock is not None:
+            # A part of the denial response may still be on its way.
+            async with self._lock:
+                await self._send_each(messages)
+        else:
+            await self._send_each(messages)
+
+    async def _send_each(self, messages: tuple[Message, ...]) -> None:
+        for message in messages:
+            await self._server_send(message)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Callable
+import contextlib
+import sys
+from collections.abc import Awaitable, Coroutine
+from typing import Any, Callable
 
 import anyio
 
@@ -32,40 +34,45 @@ async def shielded(timeout: float | None, call: Callable[[], Awaitable[None]]) -
 async def _shielded_task(timeout: float | None, call: Callable[[], Awaitable[None]]) -> bool:
     # anyio's shield holds against anyio's own scopes only; against Task.cancel(), which is what servers use, only a
     # task of its own helps.
-    loop = asyncio.get_running_loop()
-    task = loop.create_task(_awaiting(call))
-    ends = None if timeout is None else loop.time() + timeout
-    cancelled: asyncio.CancelledError | None = None
-    try:
-        await asyncio.wait({task}, timeout=timeout)
-    except asyncio.CancelledError as exc:
-        cancelled = exc
-        # A cancelled anyio scope cancels again in every turn of the loop, unless it is shielded.
-        with anyio.CancelScope(shield=True):
-            await _wait(task, ends)
-    in_time = task.done()
-    if not in_time:
-        task.cancel()
-    elif not task.cancelled():
-        failure = task.exception()
-        if failure is not None:
-            raise failure
-    if cancelled is not None:
-        raise cancelled
-    return in_time
+    task = _start(_awaiting(call))
+    if not task.done():
+        cancelled = await _wait(task, timeout)
+        if not task.done():
+            task.cancel()
+        if cancelled is not None:
+            raise cancelled
+        if not task.done():
+            return False
+    await task
+    return True
 
 
 async def _awaiting(call: Callable[[], Awaitable[None]]) -> None:
     await call()
 
 
-async def _wait(task: asyncio.Task[None], ends: float | None) -> None:
+def _start(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     loop = asyncio.get_running_loop()
-    while not task.done():
-        remaining = None if ends is None else ends - loop.time()
-        if remaining is not None and remaining <= 0:
-            return
-        try:
-            await asyncio.wait({task}, timeout=remaining)
-        except asyncio.CancelledError:
-            continue
+    if sys.version_info >= (3, 12):
+        # Most servers take a message without waiting: then it is done at once, and the loop never hears of it.
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+    return loop.create_task(coroutine)
+
+
+async def _wait(task: asyncio.Task[None], timeout: float | None) -> asyncio.CancelledError | None:
+    """Wait for the task; return the cancellation of the waiter that came meanwhile."""
+    loop = asyncio.get_running_loop()
+    ends = None if timeout is None else loop.time() + timeout
+    try:
+        await asyncio.wait({task}, timeout=timeout)
+    except asyncio.CancelledError as exc:
+        # A cancelled anyio scope cancels again in every turn of the loop, unless it is shielded.
+        with anyio.CancelScope(shield=True):
+            while not task.done():
+                remaining = None if ends is None else ends - loop.time()
+                if remaining is not None and remaining <= 0:
+                    break
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({task}, timeout=remaining)
+        return exc
+    return None

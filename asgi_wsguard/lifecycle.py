@@ -171,7 +171,7 @@ class Lifecycle:
         self, subprotocols: Iterable[str], *, can_deny: bool, strict: bool, denial: DenialResponse, crash: bool
     ) -> None:
         self.state = State.CONNECTING
-        self.repairs: list[Repaired] = []
+        self.repairs: tuple[Repaired, ...] = ()
         self._subprotocols = subprotocols
         self._can_deny = can_deny
         self._strict = strict
@@ -298,14 +298,14 @@ class Lifecycle:
     def _discard(self) -> None:
         assert self._held is not None
         what = f"the app denied with status {self._held['status']}, which this server cannot send"
-        self.repairs.append(Repaired("H9", what, "the client was told 403"))
+        self.repairs += (Repaired("H9", what, "the client was told 403"),)
         if self.state is State.DENYING:
             self.state = State.DISCARDING
 
     def _repair(self, clause: str, what: str, expected: str, done: str) -> None:
         if self._strict:
             raise ProtocolViolation(clause, what, expected)
-        self.repairs.append(Repaired(clause, what, done))
+        self.repairs += (Repaired(clause, what, done),)
 
     def _out_of_order(self, event: Event) -> ProtocolViolation:
         clause = "O10" if self.state is State.OPEN else "H10"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import MutableMapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,8 +14,9 @@ from asgiref.compatibility import guarantee_single_callable
 from .connection import App, Connection, Receive, Send
 from .denial import DenialResponse
 
-# Marks a scope that is guarded already: a second guard around the same app leaves it to the first (E8).
-GUARDED = "asgi_wsguard"
+# The scope that a guard around this one is busy with: a second guard leaves it to the first (E8). Not a key in the
+# scope, as that is the app's to look at.
+_guarded: ContextVar[MutableMapping[str, Any] | None] = ContextVar("asgi_wsguard", default=None)
 
 
 @dataclass(frozen=True)
@@ -75,20 +77,38 @@ class WebSocketGuardMiddleware:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Run the app. Servers pass these by position or by name."""
-        if scope["type"] != "websocket" or GUARDED in scope:
+        if scope["type"] != "websocket":
             return await self.app(scope, receive, send)
-        scope[GUARDED] = True
+        outer = _guarded.get()
+        if outer is not None and _is_same_connection(scope, outer):
+            return await self.app(scope, receive, send)
+        _guarded.set(scope)
+        connection = Connection(scope, receive, send, self._options)
         try:
-            await Connection(scope, receive, send, self._options).run(self.app)
+            await self.app(scope, connection.receive, connection.send)
+        except GeneratorExit:
+            connection.abandoned()
+            raise
+        except BaseException as exc:
+            if await connection.failed(self.app, exc):
+                raise
+        else:
+            await connection.returned(self.app)
         finally:
-            scope.pop(GUARDED, None)
+            # No reset(): a coroutine that is thrown away may be closed in another context.
+            _guarded.set(outer)
+
+
+def _is_same_connection(scope: MutableMapping[str, Any], outer: MutableMapping[str, Any]) -> bool:
+    # What stands between two guards may copy the scope, but it hands on what is in it.
+    return scope is outer or ("headers" in scope and scope["headers"] is outer.get("headers"))
 
 
 def _single_callable(app: Any) -> App:
     try:
         inspect.signature(app).bind(None, None, None)
     except (TypeError, ValueError):
-        single: App = guarantee_single_callable(app)
+        single: App = guarantee_single_callable(app)  # type: ignore[no-untyped-call]
         return single
     # It takes scope, receive and send. asgiref would take it for ASGI 2 if it were a plain function that returns an
     # awaitable, or a class with __await__.

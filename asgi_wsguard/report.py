@@ -49,7 +49,7 @@ def ended(
     meaning: Meaning,
     app: object,
     exc: BaseException | None = None,
-    failure: BaseException | None = None,
+    refusal: Exception | None = None,
 ) -> None:
     """Log how an app ended that left something owing, or raised.
 
@@ -59,7 +59,7 @@ def ended(
         meaning: how the app ended.
         app: the app.
         exc: what the app raised.
-        failure: why the debt could not be paid.
+        refusal: what the server answered to it with, where it refused.
     """
     clause = settlement.clause
     if not clause:
@@ -67,7 +67,7 @@ def ended(
             return
         clause = "E2" if meaning.handled else ""
     everyday = clause in EVERYDAY or meaning.handled or meaning.ending is Ending.CANCELLED
-    level = logging.DEBUG if everyday and failure is None else logging.ERROR
+    level = logging.DEBUG if everyday and refusal is None else logging.ERROR
     if logger.isEnabledFor(level):
         deed = meaning.ending.value if exc is None else f"{meaning.ending.value} {type(exc).__name__}"
         if meaning.ending is Ending.CANCELLED:
@@ -80,7 +80,7 @@ def ended(
             scope.get("path", ""),
             DEEDS[clause].format(ended=deed),
             _place(where),
-            _told(settlement, failure),
+            _told(settlement, refusal),
         )
 
 
@@ -94,9 +94,9 @@ def unpaid(scope: Message, settlement: Settlement, seconds: float | None) -> Non
     )
 
 
-def _told(settlement: Settlement, failure: BaseException | None) -> str:
-    if failure is not None:
-        return f"the answer {settlement.told} failed with {failure!r}, so it is left to the server"
+def _told(settlement: Settlement, refusal: Exception | None) -> str:
+    if refusal is not None:
+        return f"the answer {settlement.told} was refused with {refusal!r}; the rest is left to the server"
     if settlement.crash:
         return "the answer is left to the server"
     if settlement.told is None:
