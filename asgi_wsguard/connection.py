@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Callable
 
@@ -98,7 +99,7 @@ class Connection:
                 raise  # the server's own
         if self._lock is None:
             return await self._send(message)
-        async with self._lock:
+        async with self._turn(self._lock):
             await self._send(message)
 
     async def _send(self, message: Message) -> None:
@@ -115,6 +116,20 @@ class Connection:
                 self._lifecycle.refused(before, after, sent)
                 self._moved()
                 raise
+
+    @staticmethod
+    @asynccontextmanager
+    async def _turn(lock: anyio.Lock) -> AsyncIterator[None]:
+        # Lock.acquire() lets other tasks run even when it is free; uvicorn's legacy implementation would send then
+        # what it has of a denial response, as if it were whole.
+        try:
+            lock.acquire_nowait()
+        except anyio.WouldBlock:
+            await lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _moved(self) -> None:
         """Follow the state."""
@@ -217,7 +232,7 @@ class Connection:
     async def _send_all(self, messages: tuple[Message, ...]) -> None:
         if self._lock is not None:
             # A part of the denial response may still be on its way.
-            async with self._lock:
+            async with self._turn(self._lock):
                 await self._send_each(messages)
         else:
             await self._send_each(messages)

@@ -75,7 +75,7 @@ async def test_http_exception_before_accept_denies_with_its_status_and_headers()
     assert denial is not None
     assert (denial.status, denial.body) == (401, b"Unauthorized")
     assert (b"WWW-Authenticate", b"Basic") in denial.headers
-    assert b"content-length" not in dict((name.lower(), value) for name, value in denial.headers)
+    assert b"content-length" not in {name.lower() for name, _ in denial.headers}
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,13 @@ async def test_http_exception_after_accept_is_a_crash() -> None:
     ids=["alone", "in groups"],
 )
 async def test_disconnect_after_the_end_is_quiet(exc: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    server = StrictServer()
+    caplog.set_level("DEBUG", "asgi_wsguard")
+    server = StrictServer(raise_when_gone=False)
     server.client_leaves(1001)
     await server.run(raising(exc, accept=True, leave=True))
-    assert not caplog.records
+    (record,) = caplog.records
+    assert record.levelname == "DEBUG"
+    assert record.getMessage().startswith(f"[E2] '/': the app raised {type(exc).__name__}, as the connection was over")
 
 
 @pytest.mark.parametrize(
