@@ -1,0 +1,156 @@
+"""Play a scenario on a running server, and judge what came of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from asgi_wsguard.probe.client import Observation, visit
+from asgi_wsguard.probe.model import Closed, Cut, Denied, Refused, Scenario
+from asgi_wsguard.probe.scenarios import SECRET
+from asgi_wsguard.probe.servers import Running, Server, get
+
+PATIENCE = 5.0
+"""Seconds. Daphne looks for apps that have ended once a second."""
+
+GROUPS = ("ExceptionGroup: ",)
+"""What is in the group has a line of its own."""
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a scenario."""
+
+    scenario: Scenario
+    seen: Observation
+    left: dict[str, Any]
+    """What the app at the other end tells: tasks left, notes, the guard's log lines."""
+    log: str
+    """What the server has printed meanwhile."""
+    faults: list[str]
+    """Where the contract did not hold."""
+
+
+def play(running: Running, scenario: Scenario, *, guarded: bool = True, patience: float = PATIENCE) -> Result:
+    """Play the scenario, and compare what came of it with what must."""
+    scenario = running.server.expects(scenario)
+    start = len(running.logfile.read_bytes())
+    number = next(_numbers)
+    path = f"/{'guarded' if guarded else 'bare'}/{scenario.name}/{number}"
+    seen = visit(
+        running.port,
+        path,
+        subprotocols=scenario.offers,
+        steps=scenario.steps,
+        http2=running.server.http2,
+        patience=patience,
+    )
+    try:
+        left = json.loads(get(running.port, f"/left/{number}/{patience}", patience * 2))
+    except OSError as error:
+        return Result(scenario, seen, {}, running.log(start), [f"the server does not answer any more: {error}"])
+    deadline = time.monotonic() + (patience if guarded else 0)
+    while not _shows(scenario.raises, running.log(start)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    result = Result(scenario, seen, left, running.log(start), [])
+    result.faults.extend(_faults(running.server, result))
+    if guarded:
+        result.faults.extend(_log_faults(running.server, result))
+    return result
+
+
+def _faults(server: Server, result: Result) -> Iterator[str]:
+    scenario, seen, left = result.scenario, result.seen, result.left
+    if seen.fault and not isinstance(scenario.client_gets, Refused):
+        yield f"the client refuses it: {seen.fault}"
+    if seen.hung:
+        yield f"the client waited for {seen.seconds:.1f} s"
+    yield from _client_faults(result)
+    if SECRET in f"{seen.headers} {seen.body!r} {seen.reason}":
+        yield "the client got the text of the exception"
+    if left["running"]:
+        yield "the app still runs"
+    if left["tasks"]:
+        yield f"tasks are left: {', '.join(left['tasks'])}"
+    if left["extension"] != server.denial:
+        yield f"the server's denial extension: {left['extension']}"
+    if tuple(left["notes"]) != scenario.app_sees:
+        yield f"the app saw {left['notes']}, not {list(scenario.app_sees)}"
+
+
+def _client_faults(result: Result) -> Iterator[str]:
+    seen, expected = result.seen, result.scenario.client_gets
+    if isinstance(expected, Cut):
+        if not seen.cut or seen.status not in (None, expected.status):
+            yield f"the client got {describe(seen)}, not {expected.status}, cut"
+    elif isinstance(expected, Denied):
+        if seen.opened or seen.cut or seen.status != expected.status:
+            yield f"the client got {describe(seen)}, not {expected.status}"
+        if expected.body not in (None, seen.body):
+            yield f"the body is {seen.body!r}, not {expected.body!r}"
+        for header in expected.headers:
+            if header not in seen.headers:
+                yield f"the header {header} is missing"
+    elif isinstance(expected, Refused):
+        if expected.fault not in seen.fault:
+            yield f"the client got {describe(seen)}, and did not refuse it for {expected.fault}"
+    elif isinstance(expected, Closed):
+        if (seen.code, seen.reason) != (expected.code, expected.reason):
+            yield f"the client got {describe(seen)} {seen.reason!r}, not {expected.code} {expected.reason!r}"
+        if tuple(seen.messages) != expected.messages:
+            yield f"the messages are {seen.messages}, not {list(expected.messages)}"
+        if seen.subprotocol is not None:
+            yield f"the subprotocol is {seen.subprotocol!r}"
+
+
+def _log_faults(server: Server, result: Result) -> Iterator[str]:
+    scenario = result.scenario
+    everyday = scenario.logs.startswith("DEBUG")
+    lines = [f"{level} {text.partition(']')[0][1:]}" for level, text in result.left["log"]]
+    if ", ".join(line for line in lines if everyday or not line.startswith("DEBUG")) != scenario.logs:
+        yield f"the guard logged {result.left['log']}, not {scenario.logs or 'nothing'}"
+    if not _shows(scenario.raises, result.log):
+        yield f"{scenario.raises} is not in the server's log"
+    expected = (*server.own_errors, *GROUPS, *filter(None, [scenario.raises]))
+    others = [one for one in exceptions(result.log) if not any(text in one for text in expected)]
+    if others:
+        yield f"the server's log has {others}"
+
+
+def _shows(raised: str, log: str) -> bool:
+    """Tell whether the log has the exception; if none is looked for, it does."""
+    return not raised or any(raised in one for one in exceptions(log))
+
+
+def exceptions(log: str) -> list[str]:
+    """Return the last line of each traceback in the log."""
+    found = []
+    inside = False
+    for line in log.splitlines():
+        text = re.sub(r"^[\s|+-]*\|", "", line)  # of an exception group
+        if "Traceback (most recent call last)" in text:
+            inside = True
+        elif inside and text.strip() and not text.startswith("  "):
+            inside = False
+            found.append(text.strip())
+    return found
+
+
+def describe(seen: Observation) -> str:
+    """Say in a few words what the client got."""
+    if seen.fault:
+        return "an illegal answer"
+    if seen.hung:
+        return f"{'101, then ' if seen.opened else ''}nothing"
+    if seen.opened:
+        return f"close {seen.code}" if seen.code else "(it left)"
+    if seen.status is None:
+        return "no response"
+    return f"{seen.status}{', cut' if seen.cut else ''}"

@@ -1,0 +1,196 @@
+"""The servers, each started by its own command as a process on a free loopback port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from asgi_wsguard.probe.model import Closed, Cut, Denied, Scenario
+
+APP = "asgi_wsguard.probe.app:app"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server, how it is started, and what it cannot do."""
+
+    name: str
+    command: str
+    """Python's arguments, with ``{port}`` and ``{app}``."""
+    http2: bool = False
+    """The client speaks HTTP/2 to it: extended CONNECT, RFC 8441."""
+    denial: bool = True
+    """It has the ``websocket.http.response`` extension; without, every denial is a 403."""
+    close_reason: bool = True
+    """It sends the reason of a close."""
+    instead: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What else is expected of a scenario, by its name, because no guard can make the server do it."""
+    own_errors: tuple[str, ...] = ()
+    """Exceptions that it logs by itself, whatever the app does."""
+
+    def arguments(self, port: int, app: str = APP) -> list[str]:
+        """Return the arguments that start it on the port."""
+        return self.command.format(port=port, app=app).split()
+
+    def expects(self, scenario: Scenario) -> Scenario:
+        """Return the scenario with what this server can do of it."""
+        scenario = replace(scenario, **self.instead.get(scenario.name, {}))
+        if not self.denial:
+            if isinstance(scenario.client_gets, (Denied, Cut)):
+                scenario = replace(scenario, client_gets=Denied(403, body=None))
+            if scenario.clause in ("H6", "H8"):
+                scenario = replace(scenario, logs="WARNING H9")
+        if not self.close_reason and isinstance(scenario.client_gets, Closed):
+            scenario = replace(scenario, client_gets=replace(scenario.client_gets, reason=""))
+        return scenario
+
+
+REFUSED = "invalid close code"
+"""In the text of the exception by which daphne refuses one."""
+
+SERVERS = (
+    Server("uvicorn-sansio", "-m uvicorn --ws websockets-sansio --port {port} {app}"),
+    Server(
+        "uvicorn-websockets",
+        "-m uvicorn --ws websockets --port {port} {app}",
+        # It answers as soon as the denial begins, and takes what there is of the body for the whole.
+        instead={"raises-inside-body": {"client_gets": Denied(401, body=b"half")}},
+    ),
+    Server("uvicorn-wsproto", "-m uvicorn --ws wsproto --port {port} {app}"),
+    Server("hypercorn-asyncio", "-m hypercorn -k asyncio -b 127.0.0.1:{port} {app}"),
+    Server("hypercorn-trio", "-m hypercorn -k trio -b 127.0.0.1:{port} {app}"),
+    Server("hypercorn-uvloop", "-m hypercorn -k uvloop -b 127.0.0.1:{port} {app}"),
+    Server(
+        "hypercorn-http2",
+        # It never ends the stream of an app that crashed: the client gets out when the idle connection is cut.
+        "-m hypercorn -k asyncio --keep-alive 1 -b 127.0.0.1:{port} {app}",
+        http2=True,
+        # It forgets the stream with its close frame, and stumbles over the client's.
+        own_errors=("KeyError: 1",),
+    ),
+    Server("anycorn-asyncio", "-m anycorn -k asyncio -b 127.0.0.1:{port} {app}"),
+    Server("anycorn-trio", "-m anycorn -k trio -b 127.0.0.1:{port} {app}"),
+    Server(
+        "daphne",
+        "-m daphne -b 127.0.0.1 -p {port} {app}",
+        denial=False,
+        close_reason=False,
+        # It sends 1000 and 3000-4999 only, but 1011 when the app has crashed (O11).
+        instead={
+            "accepts-and-is-cancelled": {"client_gets": Closed(1011), "logs": "ERROR O3", "raises": REFUSED},
+            "closes-1006": {"logs": "WARNING O4, ERROR O2", "raises": REFUSED},
+            "closes-1015": {"logs": "WARNING O4, ERROR O2", "raises": REFUSED},
+        },
+        own_errors=("CancelledError",),
+    ),
+    Server(
+        "granian",
+        "-m granian --interface asgi --port {port} {app}",
+        # It takes the body of a denial in one piece only.
+        instead={
+            "denies": {"client_gets": Denied(403, body=None), "logs": "ERROR H8", "raises": "RuntimeError"},
+            "returns-inside-body": {"client_gets": Denied(403, body=None), "raises": "RuntimeError"},
+            "raises-inside-body": {"client_gets": Denied(403, body=None), "raises": "RuntimeError"},
+        },
+    ),
+    Server("gunicorn-asgi", "-m gunicorn --no-control-socket -k asgi -b 127.0.0.1:{port} {app}", denial=False),
+    Server(
+        "gunicorn-uvicorn",
+        "-m gunicorn --no-control-socket -k uvicorn_worker.UvicornWorker -b 127.0.0.1:{port} {app}",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server's process that answers."""
+
+    server: Server
+    port: int
+    pid: int
+    logfile: Path
+
+    def log(self, start: int = 0) -> str:
+        """Return what it has printed from that byte on."""
+        return self.logfile.read_bytes()[start:].decode(errors="replace")
+
+
+@contextlib.contextmanager
+def running(
+    server: Server, *, app: str = APP, python: str = sys.executable, env: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Start the server, wait until it answers, and stop it in the end, with all that it has started.
+
+    Raises:
+        RuntimeError: it did not start; its output is in the message.
+    """
+    port = _free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        logfile = Path(folder, "log")
+        with logfile.open("wb") as output:
+            process = subprocess.Popen(
+                [python, *server.arguments(port, app)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+                start_new_session=True,
+            )
+        process_is_up = Running(server, port, process.pid, logfile)
+        try:
+            _wait_until_it_answers(process, process_is_up)
+            yield process_is_up
+        finally:
+            stop(process)
+
+
+def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:
+    """Ask the process to end, and make it after that many seconds."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(patience)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], server: Running, patience: float = 30.0) -> None:
+    deadline = time.monotonic() + patience
+    while not answers(server.port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"{server.server.name} did not start:\n{server.log()}")
+        time.sleep(0.02)
+
+
+def answers(port: int, patience: float = 5.0) -> bool:
+    """Tell whether the server answers a plain request."""
+    try:
+        get(port, "/", patience)
+    except OSError:
+        return False
+    return True
+
+
+def get(port: int, path: str, patience: float) -> bytes:
+    """Return the body of a plain request's answer."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=patience) as response:
+        body: bytes = response.read()
+        return body

@@ -1,0 +1,220 @@
+"""An in-memory ASGI server for one websocket, which refuses what the ASGI spec forbids."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.lowlevel
+
+from asgi_wsguard.testing.spec import IllegalSequence, SpecChecker, State
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Container, Iterable
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass
+class Denial:
+    """The HTTP response by which a handshake was refused."""
+
+    status: int
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+    complete: bool = False
+
+
+@dataclass
+class Client:
+    """What the client has seen so far."""
+
+    accepted: bool = False
+    subprotocol: str | None = None
+    headers: Headers = field(default_factory=list)
+    messages: list[str | bytes] = field(default_factory=list)
+    denial: Denial | None = None
+    close_code: int | None = None
+    close_reason: str = ""
+    left: bool = False
+
+    @property
+    def answered(self) -> bool:
+        """Whether the handshake has its answer."""
+        return self.accepted or self.denial is not None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the app has brought the connection to its end."""
+        return self.close_code is not None or (self.denial is not None and self.denial.complete)
+
+
+class StrictServer:
+    """Serves one websocket to one app, in memory, on asyncio and on trio.
+
+    Each message is judged at the moment the coroutine of `send` starts to run. What the ASGI spec forbids there raises
+    `IllegalSequence`, and is kept in `violations`, so that it shows even when the app swallows the exception.
+
+    The keyword arguments stand for what real servers do differently:
+
+    :param denial_extension: whether the app may deny with a response (`websocket.http.response`)
+    :param refused_codes: close codes that the server will not send, as Daphne's: `send` raises `ValueError`
+    :param raise_when_gone: once the client has left, `send` raises `OSError` (uvicorn) or does nothing (hypercorn)
+    :param repeat_disconnect: after the end, `receive` gives the disconnect at once and each time (uvicorn), or after
+        a disconnect, and after the app's own end, never returns (hypercorn)
+    :param send_checkpoints: how many times `send` lets other tasks run before it returns or raises
+    """
+
+    def __init__(
+        self,
+        path: str = "/",
+        *,
+        subprotocols: Iterable[str] = (),
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        denial_extension: bool = True,
+        refused_codes: Container[int] = (),
+        raise_when_gone: bool = True,
+        repeat_disconnect: bool = True,
+        send_checkpoints: int = 0,
+    ) -> None:
+        self.scope: dict[str, Any] = {
+            "type": "websocket",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": "ws",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": list(headers),
+            "client": ("127.0.0.1", 50000),
+            "server": ("127.0.0.1", 80),
+            "subprotocols": list(subprotocols),
+            "state": {},
+            "extensions": {"websocket.http.response": {}} if denial_extension else {},
+        }
+        self.client = Client()
+        self.sent: list[Any] = []
+        self.sent_after_disconnect: list[Any] = []
+        self.violations: list[IllegalSequence] = []
+        self._refused_codes = refused_codes
+        self._raise_when_gone = raise_when_gone
+        self._repeat_disconnect = repeat_disconnect
+        self._send_checkpoints = send_checkpoints
+        self._spec = SpecChecker(subprotocols=self.scope["subprotocols"], denial_extension=denial_extension)
+        self._start: dict[str, Any] = {}
+        self._disconnect_received = False
+        self._inbox: deque[dict[str, Any]] = deque([{"type": "websocket.connect"}])
+        self._arrival: anyio.Event | None = None
+
+    async def run(self, app: Callable[..., Awaitable[None]]) -> None:
+        """Call the app. What it raises goes on to the caller; what it sends from then on is a violation."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        finally:
+            self._spec.app_ended = True
+
+    # The client's side.
+
+    def client_sends(self, data: str | bytes) -> None:
+        """Let a message of the client's arrive."""
+        self._arrive({"type": "websocket.receive", "text" if isinstance(data, str) else "bytes": data})
+
+    def client_leaves(self, code: int = 1005, reason: str = "") -> None:
+        """Let the client close the connection, or vanish with code 1006."""
+        self.client.left = True
+        self._arrive({"type": "websocket.disconnect", "code": code, "reason": reason})
+
+    def _arrive(self, message: dict[str, Any]) -> None:
+        self._inbox.append(message)
+        if self._arrival is not None:
+            self._arrival.set()
+            self._arrival = None
+
+    # The app's side.
+
+    async def receive(self) -> dict[str, Any]:
+        """Give the app its next message."""
+        while not self._inbox:
+            self._arrival = self._arrival or anyio.Event()
+            await self._arrival.wait()
+        message = self._inbox[0]
+        if message["type"] != "websocket.disconnect":
+            return self._inbox.popleft()
+        self._disconnect_received = True
+        if not self._repeat_disconnect:
+            self._inbox.popleft()
+        return message
+
+    async def send(self, message: Any) -> None:
+        """Judge a message, and let the client have it."""
+        self.sent.append(message)
+        if self._disconnect_received:
+            self.sent_after_disconnect.append(message)
+        error = self._take(_with_headers_read(message))
+        for _ in range(self._send_checkpoints):
+            await anyio.lowlevel.checkpoint()
+        if error is not None:
+            raise error
+
+    def _take(self, message: Any) -> Exception | None:
+        """Act on a message, and say what `send` is to raise."""
+        if self._spec.state is State.OPEN and _close_code(message) in self._refused_codes:
+            return ValueError(f"this server does not send close code {message['code']}")
+        try:
+            self._spec.check(message)
+        except IllegalSequence as violation:
+            self.violations.append(violation)
+            return violation
+        if self.client.left:
+            return OSError("the client has left") if self._raise_when_gone else None
+        getattr(self, "_on_" + message["type"].replace(".", "_"))(message)
+        if self.client.ended and self._repeat_disconnect:
+            code = 1006 if self.client.close_code is None else self.client.close_code
+            self._arrive({"type": "websocket.disconnect", "code": code, "reason": self.client.close_reason})
+        return None
+
+    def _on_websocket_accept(self, message: dict[str, Any]) -> None:
+        self.client.accepted = True
+        self.client.subprotocol = message.get("subprotocol")
+        self.client.headers = _pairs(message)
+
+    def _on_websocket_send(self, message: dict[str, Any]) -> None:
+        text = message.get("text")
+        self.client.messages.append(bytes(message["bytes"]) if text is None else text)
+
+    def _on_websocket_close(self, message: dict[str, Any]) -> None:
+        if self.client.accepted:
+            self.client.close_code = message.get("code", 1000)
+            self.client.close_reason = message.get("reason") or ""
+        else:
+            self.client.denial = Denial(403, complete=True)
+
+    def _on_websocket_http_response_start(self, message: dict[str, Any]) -> None:
+        self._start = message  # the spec: nothing goes out before the first body
+
+    def _on_websocket_http_response_body(self, message: dict[str, Any]) -> None:
+        if self.client.denial is None:
+            self.client.denial = Denial(self._start["status"], _pairs(self._start))
+        self.client.denial.body += message.get("body", b"")
+        self.client.denial.complete = not message.get("more_body", False)
+
+
+def _with_headers_read(message: Any) -> Any:
+    """Put headers that come as an iterator into a list, as they can be read only once."""
+    if isinstance(message, dict) and isinstance(message.get("headers"), Iterator):
+        return {**message, "headers": list(message["headers"])}
+    return message
+
+
+def _pairs(message: dict[str, Any]) -> Headers:
+    return [(name, value) for name, value in message.get("headers", ())]
+
+
+def _close_code(message: Any) -> Any:
+    if isinstance(message, dict) and message.get("type") == "websocket.close":
+        return message.get("code", 1000)
+    return None

@@ -1,0 +1,129 @@
+"""What an ASGI server may be sent for one websocket: the ASGI spec, with RFC 6455 for what goes on the wire.
+
+This judges the guard, so it shares no code with it.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+BYTES = (bytes, bytearray, memoryview)  # the spec says bytes; every server takes all three
+
+
+class IllegalSequence(AssertionError):
+    """The server was sent what the ASGI spec forbids."""
+
+
+class State(enum.Enum):
+    """How far the websocket has come, in words that complete "sent ..."."""
+
+    CONNECTING = "before the handshake was answered"
+    DENYING = "in a denial response"
+    OPEN = "on an open connection"
+    ENDED = "after the end of the connection"
+
+
+EXPECTED = {
+    State.CONNECTING: ("websocket.accept", "websocket.close", "websocket.http.response.start"),
+    State.DENYING: ("websocket.http.response.body",),
+    State.OPEN: ("websocket.send", "websocket.close"),
+    State.ENDED: (),
+}
+
+
+class SpecChecker:
+    """Follows what one app sends, and raises `IllegalSequence` at the first message the spec forbids there."""
+
+    def __init__(self, *, subprotocols: Collection[str], denial_extension: bool) -> None:
+        self.state = State.CONNECTING
+        self.app_ended = False
+        self._subprotocols = subprotocols
+        self._denial_extension = denial_extension
+
+    def check(self, message: object) -> None:
+        """Take the next message, as the server begins to act on it.
+
+        :raises IllegalSequence: when the spec forbids it; the state stays as it was
+        """
+        fault = self._fault(message)
+        if fault:
+            raise IllegalSequence(f"{message!r}: {fault}")
+        assert isinstance(message, dict)
+        self.state = self._after(message)
+
+    def _after(self, message: dict[str, Any]) -> State:
+        kind = message["type"]
+        if kind in ("websocket.accept", "websocket.send"):
+            return State.OPEN
+        if kind == "websocket.http.response.start" or message.get("more_body", False):
+            return State.DENYING
+        return State.ENDED
+
+    def _fault(self, message: object) -> str | None:
+        if self.app_ended:
+            return "sent after the app had ended"
+        if not isinstance(message, dict):
+            return "not a dict"
+        kind = message.get("type")
+        if kind not in EXPECTED[self.state]:
+            return f"sent {self.state.value}"
+        return next(self._malformed(kind, message), None)
+
+    def _malformed(self, kind: str, message: dict[str, Any]) -> Iterator[str]:
+        if kind == "websocket.accept":
+            subprotocol = message.get("subprotocol")
+            if subprotocol is not None and subprotocol not in self._subprotocols:
+                yield "the client did not offer this subprotocol"
+            yield from _bad_headers(message, forbidden=b"sec-websocket-protocol")
+        elif kind == "websocket.send":
+            yield from _bad_data(message)
+        elif kind == "websocket.close" and self.state is State.OPEN:  # before, it is a plain 403
+            yield from _bad_close(message)
+        elif kind == "websocket.http.response.start":
+            if not self._denial_extension:
+                yield "the server has no websocket.http.response extension"
+            status = message.get("status")
+            if not isinstance(status, int) or not 200 <= status <= 599:
+                yield "status is not a final HTTP status"
+            yield from _bad_headers(message)
+        elif kind == "websocket.http.response.body" and not isinstance(message.get("body", b""), BYTES):
+            yield "body is not bytes"
+
+
+def _bad_headers(message: dict[str, Any], forbidden: bytes | None = None) -> Iterator[str]:
+    try:
+        headers = [(name, value) for name, value in message.get("headers", ())]
+    except (TypeError, ValueError):
+        headers = []
+        yield "headers are not pairs"
+    for name, value in headers:
+        if not isinstance(name, bytes) or not isinstance(value, bytes):
+            yield "a header is not bytes"
+        elif not name or name.startswith(b":") or name.lower() == forbidden:
+            yield f"a header must not be named {name!r}"
+        elif any(byte in b"\r\n\0" for byte in name + value):
+            yield "a header holds CR, LF or NUL"
+
+
+def _bad_data(message: dict[str, Any]) -> Iterator[str]:
+    text, data = message.get("text"), message.get("bytes")
+    if (text is None) == (data is None):
+        yield "exactly one of text and bytes must be given"
+    elif text is not None and not isinstance(text, str):
+        yield "text is not a str"
+    elif data is not None and not isinstance(data, BYTES):
+        yield "bytes is not bytes"
+
+
+def _bad_close(message: dict[str, Any]) -> Iterator[str]:
+    code, reason = message.get("code", 1000), message.get("reason")
+    if not isinstance(code, int) or not (1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999):
+        yield "this close code may not be sent"
+    if reason is not None and not isinstance(reason, str):
+        yield "reason is not a str"
+    elif reason and len(reason.encode(errors="surrogatepass")) > 123:
+        yield "the reason is over 123 bytes"

@@ -1,0 +1,298 @@
+"""The probe's client against servers that send what no browser would take, byte by byte."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import socket
+import struct
+import threading
+from typing import TYPE_CHECKING
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.settings
+import pytest
+
+from asgi_wsguard.probe.client import Observation, visit
+from asgi_wsguard.probe.model import Hear, Leave, Say, Vanish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from asgi_wsguard.probe.model import Step
+
+
+@contextlib.contextmanager
+def served(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Serve one connection, and give the port."""
+
+    def run() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(ConnectionError):
+            connection.settimeout(5)
+            serve(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join()
+
+
+def request(connection: socket.socket) -> bytes:
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += connection.recv(65536)
+    return head
+
+
+def upgrade(head: bytes) -> bytes:
+    key = head.partition(b"sec-websocket-key: ")[2].partition(b"\r\n")[0]
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    return (
+        b"HTTP/1.1 101 \r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: " + accept + b"\r\n\r\n"
+    )
+
+
+def answered(answer: bytes, patience: float = 5.0) -> Observation:
+    def serve(connection: socket.socket) -> None:
+        request(connection)
+        connection.sendall(answer)
+
+    with served(serve) as port:
+        return visit(port, "/", patience=patience)
+
+
+def opened(*frames: bytes, steps: tuple[Step, ...] = (), stay: bool = False, head: bytes = b"") -> Observation:
+    """Open the websocket, send the frames, and hang up, unless the client is to do it first."""
+
+    def serve(connection: socket.socket) -> None:
+        answer = upgrade(request(connection))
+        connection.sendall(answer.replace(b"\r\n\r\n", b"\r\n" + head + b"\r\n\r\n") if head else answer)
+        for frame in frames:
+            connection.sendall(frame)
+        if stay:
+            while connection.recv(65536):
+                pass
+        elif frames:
+            connection.recv(65536)
+
+    with served(serve) as port:
+        return visit(port, "/", steps=steps, patience=0.3 if stay else 5.0)
+
+
+def test_denial() -> None:
+    seen = answered(b"HTTP/1.1 401 \r\ncontent-length: 4\r\n\r\nhalf")
+    assert (seen.status, seen.body, seen.cut, seen.fault) == (401, b"half", False, "")
+
+
+def test_early_hints() -> None:
+    assert answered(b"HTTP/1.1 103 \r\n\r\nHTTP/1.1 401 \r\ncontent-length: 0\r\n\r\n").status == 401
+
+
+def test_chunked_denial() -> None:
+    seen = answered(b"HTTP/1.1 401 \r\ntransfer-encoding: chunked\r\n\r\n2\r\nha\r\n2\r\nlf\r\n0\r\n\r\n")
+    assert (seen.status, seen.body, seen.cut, seen.fault) == (401, b"half", False, "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (b"HTTP/1.1 401 \r\ncontent-length: 4\r\ncontent-length: 4\r\n\r\nhalf", "more than one"),
+        (b"HTTP/1.1 401 \r\ncontent-length: 4\r\nContent-Length: 5\r\n\r\nhalf", "onflicting"),
+        (b"HTTP/1.1 401 \r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", "more than one"),
+        (b"HTTP/1.1 401 \r\ntransfer-encoding: chunked\r\n\r\nno chunk\r\n", "illegal chunk"),
+        (b"HTTP/1.1 401 \r\ncontent-length: 0\r\n\r\nHTTP/1.1 500 \r\n\r\n", "after the response"),
+        (b"HTTP/1.1 401 \r\n: empty\r\n\r\n", "illegal header"),
+        (b"HTTP/1.1 101 \r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n", "sec-websocket-accept"),
+        (b"no HTTP\r\n\r\n", "illegal status line"),
+    ],
+)
+def test_illegal_denial(answer: bytes, fault: str) -> None:
+    assert fault in answered(answer).fault
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 401 \r\ncontent-le",
+        b"HTTP/1.1 401 \r\ncontent-length: 4\r\n\r\nha",
+        b"HTTP/1.1 401 \r\ntransfer-encoding: chunked\r\n\r\n2\r\nha\r\n",
+    ],
+)
+def test_cut_denial(answer: bytes) -> None:
+    seen = answered(answer)
+    assert (seen.cut, seen.fault, seen.hung) == (True, "", False)
+
+
+def test_reset() -> None:
+    def serve(connection: socket.socket) -> None:
+        request(connection)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with served(serve) as port:
+        assert visit(port, "/").cut
+
+
+def test_no_answer() -> None:
+    done = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        done.wait()
+
+    with served(serve) as port:
+        seen = visit(port, "/", patience=0.05)
+        done.set()
+    assert (seen.hung, seen.status, seen.cut) == (True, None, False)
+
+
+def test_messages_and_close() -> None:
+    seen = opened(b"\x01\x02he", b"\x89\0", b"\x8a\0", b"\x80\x03llo\x82\x01b", b"\x88\x06\x0f\xa1done")
+    assert (seen.status, seen.messages, seen.code, seen.reason) == (101, ["hello", b"b"], 4001, "done")
+    assert (seen.fault, seen.hung) == ("", False)
+
+
+def test_steps() -> None:
+    seen = opened(b"\x81\x02hi", b"\x88\x02\x03\xe8", steps=(Say("hello"), Hear(), Leave()))
+    assert (seen.messages, seen.code) == (["hi"], 1000)
+
+
+def test_vanish() -> None:
+    seen = opened(stay=True, steps=(Vanish(),))
+    assert (seen.status, seen.code, seen.cut, seen.hung) == (101, None, False, False)
+
+
+def test_close_without_code() -> None:
+    assert opened(b"\x88\0").code == 1005
+
+
+def test_more_after_close() -> None:
+    assert opened(b"\x88\x02\x03\xe8", b"more", b"more").code == 1000
+
+
+def test_no_close() -> None:
+    assert opened().code == 1006
+
+
+def test_left_open_after_close() -> None:
+    assert opened(b"\x88\x02\x03\xe8", stay=True).hung
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\x88\x02\x03\xee",  # 1006
+        b"\x88\x02\x03\xed",  # 1005
+        b"\x88\x02\x00\x01",  # 1
+        b"\x88\x02\xff\xff",  # 65535
+        b"\x88\x01\x03",  # half a code
+        b"\x88\x03\x03\xe8\xff",  # a reason that is no UTF-8
+        b"\x88\x7e\x00\x80",  # too long
+        b"\x81\x82\0\0\0\0hi",  # masked
+        b"\xc1\x02hi",  # a reserved bit
+        b"\x83\0",  # an unknown opcode
+        b"\x81\x01\xff",  # no UTF-8
+        b"\x80\x01a",  # a continuation of nothing
+    ],
+)
+def test_illegal_frame(frame: bytes) -> None:
+    assert opened(frame).fault
+
+
+def test_101_without_upgrade() -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(upgrade(request(connection)).replace(b"upgrade: websocket\r\n", b""))
+
+    with served(serve) as port:
+        assert visit(port, "/").fault
+
+
+def test_subprotocol_not_offered() -> None:
+    assert "not offered" in opened(head=b"sec-websocket-protocol: other").fault
+
+
+def test_extension_not_offered() -> None:
+    assert "not offered" in opened(head=b"sec-websocket-extensions: permessage-deflate").fault
+
+
+class HTTP2:
+    """A server of one stream, which does to it what a test says."""
+
+    def __init__(self, *steps: Callable[[h2.connection.H2Connection], None], connect: int = 1) -> None:
+        self.steps = steps
+        self.settings = {h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: connect}
+
+    def __call__(self, connection: socket.socket) -> None:
+        http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+        http.local_settings = h2.settings.Settings(client=False, initial_values=self.settings)
+        http.initiate_connection()
+        connection.sendall(http.data_to_send())
+        while data := connection.recv(65536):
+            for event in http.receive_data(data):
+                if isinstance(event, h2.events.RequestReceived):
+                    for step in self.steps:
+                        step(http)
+                        connection.sendall(http.data_to_send())
+            connection.sendall(http.data_to_send())
+
+
+def respond(status: str, *more: tuple[str, str]) -> Callable[[h2.connection.H2Connection], None]:
+    return lambda http: http.send_headers(1, [(":status", status), *more])
+
+
+def data(content: bytes, end: bool = False) -> Callable[[h2.connection.H2Connection], None]:
+    return lambda http: http.send_data(1, content, end_stream=end)
+
+
+def over_http2(*steps: Callable[[h2.connection.H2Connection], None], client: tuple[Step, ...] = ()) -> Observation:
+    with served(HTTP2(*steps)) as port:
+        return visit(port, "/", http2=True, steps=client, patience=0.5)
+
+
+def test_http2_denial() -> None:
+    seen = over_http2(
+        respond("401"), lambda http: http.increment_flow_control_window(9, 1), data(b""), data(b"half", end=True)
+    )
+    assert (seen.status, seen.body, seen.cut, seen.opened, seen.fault) == (401, b"half", False, False, "")
+
+
+def test_http2_messages_and_close() -> None:
+    seen = over_http2(respond("200"), data(b"\x81\x02hi"), data(b"\x88\x02\x03\xe8", end=True))
+    assert (seen.status, seen.messages, seen.code, seen.fault) == (200, ["hi"], 1000, "")
+
+
+def test_http2_vanish() -> None:
+    assert over_http2(respond("200"), client=(Vanish(),)).code is None
+
+
+def test_http2_reset() -> None:
+    reset = over_http2(respond("401"), data(b"half"), lambda http: http.reset_stream(1))
+    assert (reset.status, reset.cut) == (401, True)
+    assert over_http2(respond("200"), lambda http: http.reset_stream(1), client=(Say("hello"),)).code == 1006
+
+
+def test_http2_reset_after_close() -> None:
+    seen = over_http2(respond("200"), data(b"\x88\x02\x03\xe8"), lambda http: http.reset_stream(1))
+    assert (seen.code, seen.fault) == (1000, "")
+
+
+def test_http2_connection_ends() -> None:
+    assert over_http2(lambda http: http.close_connection()).cut
+
+
+def test_http2_lying_length() -> None:
+    assert over_http2(respond("401", ("content-length", "9")), data(b"half", end=True)).fault
+
+
+def test_http2_without_extended_connect() -> None:
+    with served(HTTP2(connect=0)) as port:
+        assert "CONNECT" in visit(port, "/", http2=True).fault
+
+
+def test_http2_server_hangs_up() -> None:
+    with served(lambda connection: None) as port:
+        assert visit(port, "/", http2=True).cut

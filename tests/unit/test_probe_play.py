@@ -1,0 +1,227 @@
+"""How the probe judges what it saw, and shows it."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from asgi_wsguard.probe import demo, play, scenarios, servers
+from asgi_wsguard.probe.client import Observation
+from asgi_wsguard.probe.model import Closed, Cut, Denied, Gone, Refused, Scenario
+from asgi_wsguard.probe.scenarios import SECRET
+from asgi_wsguard.probe.servers import Running, Server
+from asgi_wsguard.probe.table import table
+
+LEFT = {"called": True, "running": False, "tasks": [], "notes": [], "log": [], "extension": True}
+TRACEBACK = "  | Traceback (most recent call last):\n  |   File somewhere\n  | {}\n"
+
+
+async def nothing(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+def scenario(client_gets: Any, **more: Any) -> Scenario:
+    return Scenario("name", "H1", "title", nothing, client_gets, **more)
+
+
+class Played:
+    """A server that is not there."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        self._monkeypatch = monkeypatch
+        self._logfile = tmp_path / "log"
+        self._logfile.touch()
+
+    def __call__(
+        self,
+        what: Scenario,
+        seen: Observation,
+        log: str = "",
+        server: Server | None = None,
+        guard_log: Any = (),
+        guarded: bool = True,
+        **left: Any,
+    ) -> play.Result:
+        def visit(*args: Any, **options: Any) -> Observation:
+            self._logfile.write_text(self._logfile.read_text() + log)
+            return seen
+
+        self._monkeypatch.setattr(play, "visit", visit)
+        self._monkeypatch.setattr(play, "get", lambda *args: json.dumps({**LEFT, "log": guard_log, **left}).encode())
+        running = Running(server or Server("server", ""), 1, 1, self._logfile)
+        return play.play(running, what, guarded=guarded, patience=0.05)
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Played:
+    return Played(monkeypatch, tmp_path)
+
+
+DENIED = Observation(status=401, headers=[("a", "b")], body=b"no")
+CLOSED = Observation(status=101, opened=True, code=1000)
+
+
+@pytest.mark.parametrize(
+    ("client_gets", "seen"),
+    [
+        (Denied(401, b"no", (("a", "b"),)), DENIED),
+        (Denied(401, None), DENIED),
+        (Cut(401), Observation(status=401, cut=True)),
+        (Cut(401), Observation(cut=True)),
+        (Refused("two lengths"), Observation(fault="two lengths")),
+        (Gone(), Observation(status=101, opened=True)),
+        (Closed(1000), CLOSED),
+    ],
+)
+def test_contract_holds(played: Played, client_gets: Any, seen: Observation) -> None:
+    assert played(scenario(client_gets), seen).faults == []
+
+
+@pytest.mark.parametrize(
+    ("client_gets", "seen", "fault"),
+    [
+        (Denied(401, b"no"), Observation(status=500, body=b"no"), "got 500, not 401"),
+        (Denied(401), Observation(status=401, cut=True), "got 401, cut, not 401"),
+        (Denied(401), Observation(status=401, fault="two lengths"), "the client refuses it: two lengths"),
+        (Denied(401), Observation(hung=True, seconds=2), "waited for 2.0 s"),
+        (Denied(401), Observation(), "got no response, not 401"),
+        (Denied(401), Observation(opened=True, hung=True), "got 101, then nothing, not 401"),
+        (Denied(401), DENIED, "the body is b'no', not b''"),
+        (Denied(401, b"no", (("c", "d"),)), DENIED, "header ('c', 'd') is missing"),
+        (Denied(401, SECRET.encode()), Observation(status=401, body=SECRET.encode()), "text of the exception"),
+        (Cut(401), DENIED, "got 401, not 401, cut"),
+        (Refused("two lengths"), DENIED, "did not refuse it for two lengths"),
+        (Denied(401), Observation(opened=True), "got (it left), not 401"),
+        (Closed(1011), CLOSED, "got close 1000 '', not 1011 ''"),
+        (Closed(1000, messages=("hello",)), CLOSED, "messages are []"),
+        (Closed(1000), Observation(opened=True, code=1000, subprotocol="chat"), "subprotocol is 'chat'"),
+    ],
+)
+def test_what_the_client_got(played: Played, client_gets: Any, seen: Observation, fault: str) -> None:
+    assert fault in "; ".join(played(scenario(client_gets), seen).faults)
+
+
+@pytest.mark.parametrize(
+    ("left", "fault"),
+    [
+        ({"running": True}, "the app still runs"),
+        ({"tasks": ["one", "two"]}, "tasks are left: one, two"),
+        ({"extension": False}, "denial extension"),
+        ({"notes": ["sent"]}, "the app saw ['sent']"),
+        ({"guard_log": [["ERROR", "[H1] '/'"]]}, "not nothing"),
+    ],
+)
+def test_what_is_left(played: Played, left: dict[str, Any], fault: str) -> None:
+    assert fault in "; ".join(played(scenario(Closed(1000)), CLOSED, **left).faults)
+
+
+def test_log_is_not_judged_without_the_guard(played: Played) -> None:
+    assert played(scenario(Closed(1000), logs="ERROR O2", raises="ProbeError"), CLOSED, guarded=False).faults == []
+
+
+@pytest.mark.parametrize(
+    ("logs", "lines", "holds"),
+    [
+        ("DEBUG O1", [["DEBUG", "[O1] '/'"]], True),
+        ("ERROR O2", [["DEBUG", "[O1] '/'"], ["ERROR", "[O2] '/'"]], True),
+        ("ERROR O2", [["DEBUG", "[O1] '/'"]], False),
+        ("", [["DEBUG", "[O1] '/'"]], True),
+        ("", [["ERROR", "[O2] '/'"]], False),
+    ],
+)
+def test_log_of_the_guard(played: Played, logs: str, lines: list[list[str]], holds: bool) -> None:
+    faults = played(scenario(Closed(1000), logs=logs), CLOSED, guard_log=lines).faults
+    assert (faults == []) is holds
+
+
+def test_log_of_the_server(played: Played) -> None:
+    raised = TRACEBACK.format("package.ProbeError: text")
+    assert played(scenario(Closed(1000), raises="ProbeError"), CLOSED, raised).faults == []
+    assert played(scenario(Closed(1000), raises="ProbeError"), CLOSED).faults == [
+        "ProbeError is not in the server's log"
+    ]
+    assert "ProbeError: text" in played(scenario(Closed(1000)), CLOSED, raised).faults[0]
+    assert played(scenario(Closed(1000)), CLOSED, raised, Server("server", "", own_errors=("ProbeError",))).faults == []
+
+
+def test_server_does_not_answer_any_more(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = played(scenario(Closed(1000)), CLOSED)
+
+    def get(*args: Any) -> bytes:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(play, "get", get)
+    gone = play.play(Running(Server("server", ""), 1, 1, Path(__file__)), result.scenario)
+    assert "does not answer any more" in gone.faults[0]
+    assert "dead" in shown(table([(gone, result)]))
+
+
+def test_what_a_server_cannot_do() -> None:
+    plain = Server("server", "", denial=False, close_reason=False, instead={"name": {"raises": "Other"}})
+    assert plain.expects(scenario(Denied(401, b"no"))).client_gets == Denied(403, None)
+    assert plain.expects(scenario(Closed(4000, "reason"))).client_gets == Closed(4000)
+    assert plain.expects(scenario(Gone())).raises == "Other"
+    denies = Scenario("denies", "H6", "title", nothing, Denied(401))
+    assert plain.expects(denies).logs == "WARNING H9"
+
+
+def shown(what: Any) -> str:
+    console = Console(file=io.StringIO(), width=140)
+    console.print(what)
+    output: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return output
+
+
+def test_table(played: Played) -> None:
+    good = played(scenario(Closed(1000)), CLOSED)
+    bad = played(scenario(Closed(1000)), Observation(fault="illegal", seconds=2), running=True, tasks=["one", "two"])
+    output = shown(table([(bad, good), (good, bad)]))
+    for text in ("title", "H1", "an illegal answer", "2.0 s", "app, 2 tasks", "close 1000", "holds", "broken"):
+        assert text in output
+
+
+@pytest.mark.parametrize(("seen", "status"), [(CLOSED, 0), (Observation(), 1)])
+@pytest.mark.parametrize("terminal", [False, True])
+def test_demo(played: Played, monkeypatch: pytest.MonkeyPatch, seen: Observation, status: int, terminal: bool) -> None:
+    result = played(scenario(Closed(1000)), seen)
+    monkeypatch.setattr(demo, "play", lambda *args, **options: result)
+    console = Console(file=io.StringIO(), force_terminal=terminal)
+    with monkeypatch.context() as patched:
+        patched.setattr(demo, "UVICORN", Server("http", "-m http.server -b 127.0.0.1 {port}"))
+        assert demo.main([result.scenario], console) == status
+    assert "The contract held in" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_demo_as_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scenarios, "SCENARIOS", [])
+    monkeypatch.setattr(servers, "running", contextlib.nullcontext)
+    monkeypatch.delitem(sys.modules, demo.__name__)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(demo.__name__, run_name="__main__")
+    assert ended.value.code == 0
+
+
+def test_server_that_does_not_stop() -> None:
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    with process.stdout as output:
+        output.readline()
+        servers.stop(process, patience=0.05)
+    assert process.returncode == -9
+
+
+def test_server_that_does_not_start() -> None:
+    with (
+        pytest.raises(RuntimeError, match="No module named no_such_server"),
+        servers.running(Server("missing", "-m no_such_server {port}")),
+    ):
+        pass
