@@ -1,0 +1,83 @@
+"""Other projects' own websocket tests, with every app in them behind the guard.
+
+What passes bare must pass guarded, but for the tests that assert what the contract changes (`transparency/suites.py`).
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from transparency.runner import Result, prepare, run
+from transparency.suites import SUITES, Suite
+
+Results = dict[str, Result]
+
+
+def differences(bare: Results, guarded: Results, suite: Suite) -> list[str]:
+    """Say what the guard changed that it may not change, and what it should have changed and did not."""
+
+    def change(test: str) -> str | None:
+        return suite.changed.get(test) or suite.changed.get(test.partition("[")[0])
+
+    passed = {test for test, result in bare.items() if result.passed}
+    found = [f"{test}: was not run guarded" for test in sorted(passed - guarded.keys())]
+    for test in sorted(passed & guarded.keys()):
+        if guarded[test].passed and change(test):
+            found.append(f"{test}: passes guarded, though it is listed as changed ({change(test)})")
+        elif not guarded[test].passed and not change(test):
+            found.append(f"{test}: passes bare, fails guarded: {guarded[test].message}")
+    known = passed | {test.partition("[")[0] for test in passed}
+    found += [f"{test}: listed as changed, but no such test passes bare" for test in suite.changed if test not in known]
+    through = sum(result.passed and result.websockets > 0 for result in guarded.values())
+    if through < suite.at_least:
+        found.append(f"{through} tests passed with a websocket through the guard, fewer than {suite.at_least}")
+    return found
+
+
+@pytest.fixture(scope="module")
+def runs(request):
+    """Start the two runs of each suite that was asked for, all at the same time, the longest first."""
+    chosen = [item.callspec.params["suite"] for item in request.session.items if "runs" in item.fixturenames]
+    with ThreadPoolExecutor(len(chosen)) as makers, ThreadPoolExecutor(4) as runners:
+        homes = {suite.project: makers.submit(prepare, suite) for suite in chosen}
+
+        def start(suite: Suite, guarded: bool) -> Future[Results]:
+            return runners.submit(lambda: run(suite, homes[suite.project].result(), guarded=guarded))
+
+        yield {suite.project: (start(suite, False), start(suite, True)) for suite in chosen}
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.project)
+def test_what_passes_bare_passes_guarded(suite, runs):
+    bare, guarded = (future.result() for future in runs[suite.project])
+    found = differences(bare, guarded, suite)
+    if found:
+        pytest.fail("\n".join(found), pytrace=False)
+
+
+PASSED, FAILED = Result(True, 1, ""), Result(False, 1, "why")
+
+
+@pytest.mark.parametrize(
+    ("bare", "guarded", "changed", "found"),
+    [
+        ({"t": PASSED}, {"t": PASSED}, {}, []),
+        ({"t": FAILED}, {"t": FAILED}, {}, []),
+        ({"t": PASSED}, {"t": FAILED}, {"t": "O1"}, []),
+        ({"t[1]": PASSED, "t[2]": PASSED}, {"t[1]": FAILED, "t[2]": FAILED}, {"t": "O1"}, []),
+        ({"t": PASSED}, {"t": FAILED}, {}, ["t: passes bare, fails guarded: why"]),
+        ({"t": PASSED}, {}, {}, ["t: was not run guarded"]),
+        ({"t": PASSED}, {"t": PASSED}, {"t": "O1"}, ["t: passes guarded, though it is listed as changed (O1)"]),
+        ({}, {}, {"t": "O1"}, ["t: listed as changed, but no such test passes bare"]),
+    ],
+)
+def test_the_comparison_sees_a_difference(bare, guarded, changed, found):
+    suite = Suite("p", "1", "", (), opens="", at_least=1, changed=changed)
+    assert differences({"ok": PASSED, **bare}, {"ok": PASSED, **guarded}, suite) == found
+
+
+def test_the_comparison_sees_a_plugin_without_effect():
+    suite = Suite("p", "1", "", (), opens="", at_least=1)
+    results = {"t": Result(True, 0, "")}
+    assert differences(results, results, suite) == ["0 tests passed with a websocket through the guard, fewer than 1"]

@@ -1,0 +1,127 @@
+"""Fetches a suite, makes its environment, and runs its websocket tests bare or behind the guard."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from transparency.suites import Suite
+
+HERE = Path(__file__).parent
+REPOSITORY = HERE.parents[2]
+CACHE = REPOSITORY / ".cache" / "transparency"
+TIMEOUT = 900
+
+
+@dataclass(frozen=True)
+class Result:
+    passed: bool
+    websockets: int
+    message: str
+
+
+def prepare(suite: Suite) -> Path:
+    """Return the suite's folder, with the source archive unpacked and an environment to run its tests in."""
+    home = CACHE / f"{suite.project}-{suite.release}-py{sys.version_info.major}.{sys.version_info.minor}"
+    needs = f"{suite.extras} {suite.requirements}"
+    wanted = "\n".join([sys.version, needs, (REPOSITORY / "pyproject.toml").read_text("utf-8")])
+    ready = home / "ready"
+    if ready.exists() and ready.read_text() == wanted:
+        return home
+    shutil.rmtree(home, ignore_errors=True)
+    uv = [sys.executable, "-m", "uv", "--quiet"]
+    _call(*uv, "venv", "--seed", "--python", sys.executable, home / "env")
+    python = home / "env" / "bin" / "python"
+    pinned = f"{suite.project}=={suite.release}"
+    pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    _call(*pip, "download", "--no-deps", "--no-binary", suite.project, "--dest", home, pinned)
+    (archive,) = home.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        opened.extractall(home, filter="data")
+    (home / archive.name[: -len(".tar.gz")]).rename(home / "source")
+    requirements = [f"{archive}[{suite.extras}]", *suite.requirements, "pytest-timeout==2.4.0"]
+    _call(*uv, "pip", "install", "--python", python, *requirements, "--editable", REPOSITORY)
+    ready.write_text(wanted)
+    return home
+
+
+def run(suite: Suite, home: Path, *, guarded: bool) -> dict[str, Result]:
+    """Run the suite's websocket tests.
+
+    These suites race for ports and against the clock: what fails runs once more, and the second result counts.
+    """
+    folder = home / ("guarded" if guarded else "bare")
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "tmp").mkdir(parents=True)
+    command = [home / "env" / "bin" / "python", "-m", "pytest", "-v", "-o", "addopts=", "-o", f"cache_dir={folder}"]
+    command += ["--timeout=60", *(["-p", "wsguard_everywhere"] if guarded else [])]
+    foreign = ("PYTEST", "PYTHON", "COV", "VIRTUAL_ENV", "HYPOTHESIS")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    # Daphne's tests keep their messages in fixed files in the temporary folder.
+    environment.update(PYTHONPATH=str(HERE), TMPDIR=str(folder / "tmp"))
+    results: dict[str, Result] = {}
+    for attempt, again in enumerate([(), ("--last-failed",)]):
+        report = folder / f"{attempt}.xml"
+        log = folder / f"{attempt}.log"
+        status = _call(
+            *command,
+            *(f"--junit-xml={report}", *again, *_modules(suite, home / "source")),
+            cwd=home / "source",
+            env=environment,
+            log=log,
+            accept=(0, 1),
+        )
+        results.update(_read(report))
+        if status == 0:
+            break
+    return results
+
+
+def _modules(suite: Suite, source: Path) -> list[str]:
+    modules = [
+        str(path.relative_to(source))
+        for path in sorted((source / "tests").rglob("test_*.py"))
+        if suite.opens in path.read_text("utf-8")
+    ]
+    assert set(suite.leave_out) < set(modules), f"{suite.project}: not among the modules: {suite.leave_out}"
+    return [module for module in modules if module not in suite.leave_out]
+
+
+def _read(report: Path) -> dict[str, Result]:
+    results = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        troubles = [child for child in case if child.tag in ("failure", "error", "skipped")]
+        counts = [int(found.get("value", 0)) for found in case.iterfind("properties/property[@name='websockets']")]
+        message = "; ".join(child.get("message", "").partition("\n")[0] for child in troubles)
+        results[f"{case.get('classname')}::{case.get('name')}"] = Result(not troubles, sum(counts), message)
+    return results
+
+
+def _call(
+    *command: Path | str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    accept: tuple[int, ...] = (0,),
+) -> int:
+    """Run a command, and fail with the end of its output unless its status is in `accept`."""
+    with tempfile.TemporaryFile() if log is None else log.open("w+b") as output:
+        try:
+            status: object = subprocess.run(
+                command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=TIMEOUT
+            ).returncode
+        except subprocess.TimeoutExpired:
+            status = f"none after {TIMEOUT} s"
+        if status in accept:
+            return status
+        output.seek(0)
+        end = output.read().decode("utf-8", "replace")[-4000:]
+    raise RuntimeError(f"{' '.join(map(str, command))}\nended with status {status}:\n{end}")
