@@ -1,0 +1,1 @@
+"""What the guard costs, in ratios taken in one run. `scripts/bench` runs it."""

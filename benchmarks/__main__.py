@@ -1,0 +1,37 @@
+"""`python -m benchmarks [part ...]`: run those parts, or all, and print what they measured against the targets."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import connection, echo, http, memory, scaling, uvicorn
+from benchmarks.middlewares import MISSING
+from benchmarks.report import HEADER
+
+PARTS = {
+    "echo": echo,
+    "connection": connection,
+    "http": http,
+    "memory": memory,
+    "scaling": scaling,
+    "uvicorn": uvicorn,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"any of {', '.join(PARTS)} (default: all)")
+    parts = parser.parse_args().parts or list(PARTS)
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    for name in MISSING:
+        print(f"left out, not installed: {name}")
+    for name in parts:
+        part = PARTS[name]
+        print(f"\n{name}: {part.__doc__}\n{HEADER}", flush=True)
+        for row in part.rows():
+            print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""Memory of an idle open connection. Ratio: bytes added ÷ 2 KiB in memory, resident memory ÷ bare through uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import tracemalloc
+from typing import TYPE_CHECKING
+
+from benchmarks.inmemory import idle_app, idle_connections
+from benchmarks.middlewares import MIDDLEWARES, OURS, installed
+from benchmarks.report import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIMIT = 2048
+RSS_TARGET = 1.05
+
+
+def rows(connections: int = 2_000, sockets: int = 10_000) -> Iterator[Row]:
+    sizes = {name: bytes_per_connection(wrap(idle_app), connections) for name, wrap in MIDDLEWARES.items()}
+    for name, size in sizes.items():
+        yield Row(name, f"{size:,.0f} B", (size - sizes["none"]) / LIMIT, 1 if name == "guard" else None)
+    if installed("uvicorn"):
+        sockets = min(sockets, raise_file_limit() - 100)
+        resident = {name: resident_memory(name, sockets) for name in OURS}
+        for name, size in resident.items():
+            what = f"uvicorn, {sockets:,} open: {name}"
+            target = RSS_TARGET if name == "guard" else None
+            yield Row(what, f"{size / 2**20:,.1f} MiB", size / resident["none"], target)
+
+
+def bytes_per_connection(app, connections: int) -> float:
+    """Return what the interpreter has allocated for one open connection, its task included."""
+
+    async def run() -> float:
+        async with idle_connections(app, 10):  # allocate what only the first do
+            gc.collect()
+            tracemalloc.start()
+            before, _ = tracemalloc.get_traced_memory()
+            async with idle_connections(app, connections):
+                gc.collect()
+                after, _ = tracemalloc.get_traced_memory()
+                tracemalloc.stop()
+        return (after - before) / connections
+
+    return asyncio.run(run())
+
+
+def raise_file_limit() -> int:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
+
+
+def resident_memory(name: str, sockets: int) -> int:
+    from benchmarks.uvicorn import Server
+
+    with Server() as server:
+        clients = [server.connect(f"/{name}") for _ in range(sockets)]
+        size = server.usage()["resident"]
+        for client in clients:
+            client.close()
+        return size

@@ -1,0 +1,31 @@
+"""One line of a result, and how the lines are printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    what: str
+    measured: str
+    ratio: float | None = None
+    target: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        if self.ratio is None or self.target is None:
+            return ""
+        return "met" if self.ratio <= self.target else "NOT MET"
+
+    def __str__(self) -> str:
+        ratio = "" if self.ratio is None else f"{self.ratio:.4g}"
+        target = "" if self.target is None else f"at most {self.target:g}"
+        return f"  {self.what:<36}{self.measured:>12}{ratio:>10}  {target:<14}{self.verdict}".rstrip()
+
+
+HEADER = f"  {'':<36}{'measured':>12}{'ratio':>10}  target"
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds * 1e9:,.0f} ns" if seconds < 1e-5 else f"{seconds * 1e6:,.1f} µs"

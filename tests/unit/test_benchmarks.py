@@ -1,0 +1,25 @@
+"""Every part of the benchmarks runs, tiny. What needs a server runs where uvicorn is installed."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.__main__ import PARTS
+from benchmarks.middlewares import OURS, installed
+
+TINY = {
+    "echo": {"rounds": 1, "echoes": 2},
+    "connection": {"rounds": 1, "connections": 2, "handshakes": 2},
+    "http": {"rounds": 1, "requests": 2},
+    "memory": {"connections": 2, "sockets": 2},
+    "scaling": {"few": 2, "many": 4, "rounds": 1, "connections": 2},
+}
+if installed("uvicorn"):
+    TINY["uvicorn"] = {"rounds": 1, "echoes": 2}
+
+
+@pytest.mark.parametrize("part", TINY)
+def test_part_runs(part: str) -> None:
+    rows = list(PARTS[part].rows(**TINY[part]))
+    assert {name for name in OURS if any(row.what.endswith(name) for row in rows)} == set(OURS)
+    assert any(row.target for row in rows)
