@@ -35,16 +35,15 @@ async def _shielded_task(timeout: float | None, call: Callable[[], Awaitable[Non
     # anyio's shield holds against anyio's own scopes only; against Task.cancel(), which is what servers use, only a
     # task of its own helps.
     task = _start(_awaiting(call))
-    if not task.done():
-        cancelled = await _wait(task, timeout)
-        if not task.done():
-            task.cancel()
-        if cancelled is not None:
-            raise cancelled
-        if not task.done():
-            return False
-    await task
-    return True
+    cancelled = None if task.done() else await _wait(task, timeout)
+    in_time = task.done()
+    if not in_time:
+        task.cancel()
+    elif not task.cancelled() and task.exception() is not None:
+        await task  # raises what the call raised, which weighs more than a cancellation
+    if cancelled is not None:
+        raise cancelled
+    return in_time
 
 
 async def _awaiting(call: Callable[[], Awaitable[None]]) -> None:

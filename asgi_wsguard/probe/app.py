@@ -40,7 +40,6 @@ class _VisitLog(logging.Handler):
 _logger = logging.getLogger("asgi_wsguard")
 _logger.setLevel(logging.DEBUG)
 _logger.addHandler(_VisitLog())
-_logger.propagate = False  # what the server prints is looked at by itself
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:

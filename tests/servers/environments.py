@@ -1,0 +1,75 @@
+"""Virtual environments of their own for other releases, made once and kept in the repository's `.cache/`."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import uv
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CACHE = REPOSITORY / ".cache" / "environments"
+
+
+def environment(version: str, *requirements: str) -> str:
+    """Return the interpreter of an environment with that Python, this project and those requirements.
+
+    Raises:
+        RuntimeError: the Python is missing, or something could not be installed; the message says what.
+    """
+    base = find_python(version)
+    # The project's own dependencies are in pyproject.toml; its code is not copied, so it is always as it is now.
+    parts = (base, *requirements, (REPOSITORY / "pyproject.toml").read_text())
+    folder = CACHE / f"{version}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
+    python = str(folder / "bin" / "python")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ready = folder / "ready"
+        if not ready.exists():
+            _uv("venv", "--quiet", "--allow-existing", "--python", base, str(folder))
+            _uv("pip", "install", "--quiet", "--python", python, "--editable", str(REPOSITORY), *requirements)
+            ready.touch()
+    return python
+
+
+def find_python(version: str) -> str:
+    """Return the interpreter of that version, such as "3.9", from PATH or from pyenv.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    for candidate in _candidates(version):
+        # pyenv's shims are on PATH for every version, also for those that are not switched on.
+        if _output(candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])") == version:
+            return candidate
+    raise RuntimeError(
+        f"Python {version} is needed, and there is none: neither a python{version} on PATH, nor one of pyenv's. "
+        f"`uv python install {version}` or `pyenv install {version}` brings it."
+    )
+
+
+def _candidates(version: str) -> Iterator[str]:
+    name = f"python{version}"
+    yield from filter(None, (shutil.which(name, path=folder) for folder in os.get_exec_path()))
+    if shutil.which("pyenv"):
+        for folder in Path(_output("pyenv", "root"), "versions").glob(f"{version}.*"):
+            yield str(folder / "bin" / name)
+
+
+def _output(*command: str) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
+
+
+def _uv(*arguments: str) -> None:
+    done = subprocess.run([uv.find_uv_bin(), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"uv {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
