@@ -112,8 +112,8 @@ class Connection:
                 await self._server_send(part)
             except OSError as exc:
                 raise self._left(exc) from exc
-            except Exception:
-                self._lifecycle.refused(before, after, sent)
+            except BaseException as exc:
+                self._lifecycle.failed(before, after, sent, refused=isinstance(exc, Exception))
                 self._moved()
                 raise
 

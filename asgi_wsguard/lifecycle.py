@@ -208,13 +208,25 @@ class Lifecycle:
             return self._release(checked)
         return (checked,)
 
-    def refused(self, before: State, after: State, sent: int) -> None:
-        """Undo a step whose message the server refused with an error; `sent` messages of it had gone out."""
-        if self.state is after:
-            if before is State.HELD:
-                # A start that the server refuses once, it refuses again: back to no answer at all.
-                before = State.DENYING if sent else State.CONNECTING
-            self.state = before
+    def failed(self, before: State, after: State, sent: int, *, refused: bool) -> None:
+        """Undo a step as far as its messages did not reach the server.
+
+        Args:
+            before: the state before the step.
+            after: the state since.
+            sent: how many messages of the step went out whole.
+            refused: the server refused the next one with an error. Otherwise the send was cancelled, and as servers
+                act first and wait after, the message counts as sent.
+        """
+        if self.state is not after:
+            return  # another task has gone on from there
+        if before is not State.HELD or not self._can_deny:
+            if refused:
+                self.state = State.CONNECTING if before is State.HELD else before
+        elif sent + (not refused) == 1:
+            self.state = State.HELD  # the start is out, and nothing of the body
+        elif refused:
+            self.state = State.CONNECTING
 
     def left(self) -> None:
         """Note that the client has gone, as the server said."""
@@ -292,8 +304,9 @@ class Lifecycle:
 
     def _release(self, body: Message) -> tuple[Message, ...]:
         start, self._held = self._held, None
-        assert start is not None
-        return (start, body) if self._can_deny else (_close(CloseCode.NORMAL),)
+        if not self._can_deny:
+            return (_close(CloseCode.NORMAL),)
+        return (body,) if start is None else (start, body)
 
     def _discard(self) -> None:
         assert self._held is not None
