@@ -98,10 +98,10 @@ SERVERS = (
         "granian",
         "-m granian --interface asgi --port {port} {app}",
         # It takes the body of a denial in one piece only: the app sees its error, and the client the status (H7).
-        instead=dict.fromkeys(
-            ("denies", "returns-inside-body", "raises-inside-body"),
-            {"client_gets": Denied(401, body=b""), "logs": "ERROR H7", "raises": "RuntimeError"},
-        ),
+        instead={
+            name: {"client_gets": Denied(401, body=b""), "logs": "ERROR H7", "raises": "RuntimeError"}
+            for name in ("denies", "returns-inside-body", "raises-inside-body")
+        },
     ),
     Server("gunicorn-asgi", "-m gunicorn --no-control-socket -k asgi -b 127.0.0.1:{port} {app}", denial=False),
     Server(
