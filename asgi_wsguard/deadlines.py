@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from typing import Any, Callable
 
 import anyio
+
+# Most servers take a message without waiting: then the task is done at once, and the loop never hears of it.
+_EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
 
 async def shielded(timeout: float | None, call: Callable[[], Awaitable[None]]) -> bool:
@@ -34,7 +37,7 @@ async def shielded(timeout: float | None, call: Callable[[], Awaitable[None]]) -
 async def _shielded_task(timeout: float | None, call: Callable[[], Awaitable[None]]) -> bool:
     # anyio's shield holds against anyio's own scopes only; against Task.cancel(), which is what servers use, only a
     # task of its own helps.
-    task = _start(_awaiting(call))
+    task = asyncio.Task(_awaiting(call), loop=asyncio.get_running_loop(), **_EAGER)
     cancelled = None if task.done() else await _wait(task, timeout)
     in_time = task.done()
     if not in_time:
@@ -48,14 +51,6 @@ async def _shielded_task(timeout: float | None, call: Callable[[], Awaitable[Non
 
 async def _awaiting(call: Callable[[], Awaitable[None]]) -> None:
     await call()
-
-
-def _start(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    loop = asyncio.get_running_loop()
-    if sys.version_info >= (3, 12):
-        # Most servers take a message without waiting: then it is done at once, and the loop never hears of it.
-        return asyncio.Task(coroutine, loop=loop, eager_start=True)
-    return loop.create_task(coroutine)
 
 
 async def _wait(task: asyncio.Task[None], timeout: float | None) -> asyncio.CancelledError | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+import builtins
 from collections.abc import Iterator
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import anyio
 
@@ -12,8 +13,8 @@ from . import integrations
 from .exceptions import ClientDisconnected
 from .lifecycle import OVER, Ending, State, Verdict
 
-if sys.version_info < (3, 11):
-    from exceptiongroup import BaseExceptionGroup
+# The backport is a dependency of anyio's before Python 3.11.
+_Group: Any = getattr(builtins, "BaseExceptionGroup", None) or import_module("exceptiongroup").BaseExceptionGroup
 
 
 class Meaning(NamedTuple):
@@ -56,7 +57,7 @@ def meaning(exc: BaseException, state: State, server_error: OSError | None) -> M
 
 
 def _leaves(exc: BaseException) -> Iterator[BaseException]:
-    if isinstance(exc, BaseExceptionGroup):
+    if isinstance(exc, _Group):
         for inner in exc.exceptions:
             yield from _leaves(inner)
     else:

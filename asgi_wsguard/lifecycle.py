@@ -24,6 +24,7 @@ class State(enum.Enum):
 
     CONNECTING = "connecting"  # the client waits for the answer to its handshake
     HELD = "held"  # the app has started a denial response; its start waits for the first body
+    STARTED = "started"  # the start is out, and nothing of the body: the server refused that, or it was cancelled
     DENYING = "denying"  # the body of the denial response is under way
     DISCARDING = "discarding"  # denied with 403, as the server cannot send the app's response (H9)
     OPEN = "open"
@@ -72,6 +73,8 @@ TRANSITIONS: Mapping[tuple[State, Event], Step] = MappingProxyType(
         (State.CONNECTING, Event.START): Step(HOLD, State.HELD),
         (State.HELD, Event.BODY): Step(RELEASE, State.DENYING),
         (State.HELD, Event.LAST_BODY): Step(RELEASE, State.DENIED),
+        (State.STARTED, Event.BODY): Step(FORWARD, State.DENYING),
+        (State.STARTED, Event.LAST_BODY): Step(FORWARD, State.DENIED),
         (State.DENYING, Event.BODY): Step(FORWARD, State.DENYING),
         (State.DENYING, Event.LAST_BODY): Step(FORWARD, State.DENIED),
         (State.DISCARDING, Event.BODY): Step(IGNORE, State.DISCARDING),
@@ -109,6 +112,7 @@ DEBTS: Mapping[tuple[State, Ending], Debt] = MappingProxyType(
         (State.CONNECTING, Ending.RAISED): Debt("H2", State.DENIED, status=500, code=CloseCode.INTERNAL_ERROR),
         (State.CONNECTING, Ending.CANCELLED): Debt("H3", State.DENIED, status=503, code=CloseCode.SERVICE_RESTART),
         **{(State.HELD, ending): Debt("H7", State.DENIED, finish=True) for ending in Ending},
+        **{(State.STARTED, ending): Debt("H7", State.DENIED, finish=True) for ending in Ending},
         (State.DENYING, Ending.RETURNED): Debt("H8", State.DENIED, finish=True),
         # Left open: the server cuts the connection, and the client can tell that the response is not whole.
         (State.DENYING, Ending.RAISED): Debt("H8", State.DENIED),
@@ -165,7 +169,7 @@ class Lifecycle:
         crash: where the server has no extension, leave H1 and H2 to its crash path.
     """
 
-    __slots__ = ("_can_deny", "_crash", "_denial", "_held", "_strict", "_subprotocols", "repairs", "state")
+    __slots__ = ("_can_deny", "_crash", "_denial", "_start", "_strict", "_subprotocols", "repairs", "state")
 
     def __init__(
         self, subprotocols: Iterable[str], *, can_deny: bool, strict: bool, denial: DenialResponse, crash: bool
@@ -177,7 +181,7 @@ class Lifecycle:
         self._strict = strict
         self._denial = denial
         self._crash = crash
-        self._held: Message | None = None
+        self._start: Message | None = None  # of the app's denial response
 
     # While the app runs
 
@@ -200,7 +204,7 @@ class Lifecycle:
         checked = self._checked(event, message)
         self.state = step.then
         if step.action is HOLD:
-            self._held = checked
+            self._start = checked
             return ()
         if step.action is RELEASE:
             if not self._can_deny:
@@ -214,19 +218,21 @@ class Lifecycle:
         Args:
             before: the state before the step.
             after: the state since.
-            sent: how many messages of the step went out whole.
+            sent: how many messages of the step the server took.
             refused: the server refused the next one with an error. Otherwise the send was cancelled, and as servers
                 act first and wait after, the message counts as sent.
         """
         if self.state is not after:
             return  # another task has gone on from there
-        if before is not State.HELD or not self._can_deny:
-            if refused:
-                self.state = State.CONNECTING if before is State.HELD else before
-        elif sent + (not refused) == 1:
-            self.state = State.HELD  # the start is out, and nothing of the body
+        if before is State.HELD:
+            out = sent if refused else sent + 1
+            if out == 0:
+                # A start that the server refuses once, it refuses again: back to no answer at all.
+                self.state = State.CONNECTING
+            elif out == 1 and self._can_deny:
+                self.state = State.STARTED
         elif refused:
-            self.state = State.CONNECTING
+            self.state = before
 
     def left(self) -> None:
         """Note that the client has gone, as the server said."""
@@ -243,7 +249,7 @@ class Lifecycle:
         debt = DEBTS[state, ending]
         self.state = debt.then
         if debt.finish:
-            return self._finish(debt)
+            return self._finish(state, debt)
         if state is State.OPEN:
             code, reason = (debt.code, "") if verdict is None else _closing(verdict)
             return Settlement(debt.clause, (_close(code, reason),), code)
@@ -264,19 +270,16 @@ class Lifecycle:
             return Settlement(debt.clause, denial.messages(), denial.status)
         return Settlement(debt.clause, (_close(code if messages.may_be_sent(code) else CloseCode.INTERNAL_ERROR),), 403)
 
-    def _finish(self, debt: Debt) -> Settlement:
+    def _finish(self, state: State, debt: Debt) -> Settlement:
+        assert self._start is not None
         end: Message = {"type": messages.BODY, "body": b"", "more_body": False}
-        if self._held is None:
-            return Settlement(debt.clause, (end,))
-        status = self._held["status"]
+        if state is not State.HELD:
+            return Settlement(debt.clause, (end,), self._start["status"])
         # There is no body, so what the app said of its length is not true (H7).
-        self._held["headers"] = [
-            (name, value)
-            for name, value in self._held["headers"]
-            if name.lower() not in (b"content-length", b"transfer-encoding")
-        ]
-        released = self._release(end)
-        return Settlement(debt.clause, released, status if self._can_deny else 403)
+        framing = (b"content-length", b"transfer-encoding")
+        headers = [(name, value) for name, value in self._start["headers"] if name.lower() not in framing]
+        self._start = {**self._start, "headers": headers}
+        return Settlement(debt.clause, self._release(end), self._start["status"] if self._can_deny else 403)
 
     # Helpers
 
@@ -303,14 +306,12 @@ class Lifecycle:
         return messages.checked_body(message)
 
     def _release(self, body: Message) -> tuple[Message, ...]:
-        start, self._held = self._held, None
-        if not self._can_deny:
-            return (_close(CloseCode.NORMAL),)
-        return (body,) if start is None else (start, body)
+        assert self._start is not None
+        return (self._start, body) if self._can_deny else (_close(CloseCode.NORMAL),)
 
     def _discard(self) -> None:
-        assert self._held is not None
-        what = f"the app denied with status {self._held['status']}, which this server cannot send"
+        assert self._start is not None
+        what = f"the app denied with status {self._start['status']}, which this server cannot send"
         self.repairs += (Repaired("H9", what, "the client was told 403"),)
         if self.state is State.DENYING:
             self.state = State.DISCARDING
