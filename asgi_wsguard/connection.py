@@ -36,6 +36,7 @@ class Connection:
     __slots__ = (
         "_connected",
         "_disconnect",
+        "_ended",
         "_ignored",
         "_lifecycle",
         "_lock",
@@ -62,6 +63,7 @@ class Connection:
         self._next = receive  # gives the app's next message: the server's receive(), or after the end our own
         self._connected = False  # the app has had its websocket.connect
         self._disconnect = DISCONNECT  # what the app is told, once it is over
+        self._ended = False  # the app has, and what it owed is paid
         self._ignored = 0
         self._open: str | None = None  # while the connection is open: the one type that needs no look at the rules
         self._lock: anyio.Lock | None = None  # once there is a denial response: its parts go out in order
@@ -108,6 +110,8 @@ class Connection:
         after = self._lifecycle.state
         self._moved()
         for sent, part in enumerate(outgoing):
+            if self._ended:
+                raise ClientDisconnected("the app ended before this could be sent")
             try:
                 await self._server_send(part)
             except OSError as exc:
@@ -213,7 +217,7 @@ class Connection:
     async def _pay(self, settlement: Settlement) -> tuple[Exception | None, BaseException | None]:
         """Send what is owed; return the server's refusal, and a cancellation that came meanwhile."""
         self._moved()
-        if not settlement.messages:
+        if not (settlement.messages or (self._lock is not None and self._lock.locked())):
             return None, None
         try:
             in_time = await shielded(self._options.close_timeout, partial(self._send_all, settlement.messages))
@@ -225,13 +229,15 @@ class Connection:
             return exc, None
         except BaseException as exc:
             return None, exc
+        finally:
+            self._ended = True
         if not in_time:
             report.unpaid(self._scope, settlement, self._options.close_timeout)
         return None, None
 
     async def _send_all(self, messages: tuple[Message, ...]) -> None:
         if self._lock is not None:
-            # A part of the denial response may still be on its way.
+            # A task that the app left behind may be between the start of a denial response and its body.
             async with self._turn(self._lock):
                 await self._send_each(messages)
         else:
