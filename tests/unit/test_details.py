@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import pickle
 import sys
 from typing import Any
@@ -11,9 +12,8 @@ from typing import Any
 import anyio
 import pytest
 from starlette.exceptions import HTTPException
-from starlette.staticfiles import StaticFiles
 
-from asgi_wsguard import ClientDisconnected, DenialResponse, ProtocolViolation, WebSocketGuardMiddleware
+from asgi_wsguard import ClientDisconnected, DenialResponse, ProtocolViolation, WebSocketGuardMiddleware, report
 from asgi_wsguard.testing import StrictServer
 
 ACCEPT = {"type": "websocket.accept"}
@@ -220,11 +220,18 @@ async def test_an_app_without_source_has_no_line(caplog: pytest.LogCaptureFixtur
 
 
 @pytest.mark.anyio
-async def test_an_exception_from_a_library_alone_has_no_line(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.ERROR), pytest.raises(AssertionError):
-        await StrictServer("/ws").run(WebSocketGuardMiddleware(StaticFiles(directory=".", check_dir=False)))
+async def test_an_exception_from_libraries_alone_has_no_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(report, "_LIBRARIES", (os.path.dirname(__file__),))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("secret")
+
+    with caplog.at_level(logging.ERROR), pytest.raises(ValueError, match="secret"):
+        await StrictServer("/ws").run(WebSocketGuardMiddleware(app))
     (line,) = caplog.messages
-    assert line == "[H2] '/ws': the app raised AssertionError before it answered the handshake; the client was told 500"
+    assert line == "[H2] '/ws': the app raised ValueError before it answered the handshake; the client was told 500"
 
 
 @pytest.mark.anyio
