@@ -137,9 +137,16 @@ def _is_users(file: str) -> bool:
     return not (file.startswith(_LIBRARIES) or os.path.dirname(file) == _HERE)
 
 
+def _innermost(app: object) -> object:
+    """Return the app inside what wraps it: middleware keeps it as `app`."""
+    for _ in range(20):
+        app = getattr(app, "app", app)
+    return app
+
+
 def _line_of_app(scope: Message, app: object) -> str:
     """Return file and line of the endpoint, where the framework says which it is, or of the app."""
-    for candidate in (scope.get("endpoint"), app):
+    for candidate in (scope.get("endpoint"), _innermost(app)):
         source: Any = candidate if inspect.isroutine(candidate) or inspect.isclass(candidate) else type(candidate)
         try:
             file, line = inspect.getsourcefile(source), inspect.getsourcelines(source)[1]

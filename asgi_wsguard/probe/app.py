@@ -1,6 +1,7 @@
 """The ASGI app that a probed server serves.
 
-``/bare/<scenario>/<visit>`` and ``/guarded/<scenario>/<visit>`` are websockets; ``GET /left/<visit>/<seconds>`` tells
+``/bare/<scenario>/<visit>`` and ``/guarded/<scenario>/<visit>`` are websockets, and so is ``/raising/...``, where the
+guard leaves a denial to the crash path of a server without the extension; ``GET /left/<visit>/<seconds>`` tells
 what a visit has left behind, ``GET /`` that the server answers. Old servers in other environments serve it too: it
 imports the standard library, anyio and asgi_wsguard only.
 """
@@ -60,12 +61,12 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 
 async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    _, guarded, name, number = scope["path"].split("/")
+    _, kind, name, number = scope["path"].split("/")
     scenario = _BY_NAME[name]
     serve: App = scenario.app
-    if guarded == "guarded":
+    if kind != "bare":
         for _ in range(scenario.guards):
-            serve = WebSocketGuardMiddleware(serve)
+            serve = WebSocketGuardMiddleware(serve, without_extension="raise" if kind == "raising" else "close")
     visit = _visits[number] = Visit(extension="websocket.http.response" in (scope.get("extensions") or {}))
     token = VISIT.set(visit)
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asgi_wsguard.probe.client import visit
 from asgi_wsguard.probe.play import play
 from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.servers import SERVERS, Running, Server, answers, running
@@ -64,6 +65,13 @@ def test_server_starts(served: Running) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def test_contract_holds(served: Running, scenario: Scenario) -> None:
     assert play(served, scenario).faults == []
+
+
+@pytest.mark.parametrize("name", ["returns", "raises"])
+def test_a_crash_path_denies_with_500(served: Running, name: str) -> None:
+    """`without_extension="raise"` makes H1 and H2 the same on every server."""
+    seen = visit(served.port, f"/raising/{name}/{name}", http2=served.server.http2)
+    assert (seen.status, seen.opened, seen.cut, seen.fault) == (500, False, False, "")
 
 
 def test_without_the_guard_it_does_not(served: Running) -> None:
