@@ -156,7 +156,7 @@ class Connection:
         return ClientDisconnected("the client has left")
 
     def _received(self, message: Message) -> Message:
-        """Note a message that is no text, on its way to the app."""
+        """Note a message that is no data, on its way to the app."""
         kind = message["type"]
         if kind == "websocket.connect":
             self._connected = True
@@ -182,14 +182,15 @@ class Connection:
         """Settle after the app returned.
 
         Raises:
-            Exception: what the server refused, for its crash path (O11).
+            ProtocolViolation: the answer is left to the server's crash path (`without_extension="raise"`).
+            Exception: the server's refusal, for its crash path (O11).
         """
         settlement = self._lifecycle.settle(Ending.RETURNED)
         refusal, cancelled = await self._pay(settlement)
+        report.ended(self._scope, settlement, Meaning(Ending.RETURNED), app, refusal=refusal)
         if settlement.crash:
             what = "the app returned without answering the handshake"
-            refusal = ProtocolViolation(settlement.clause, what, "an accept, a close or a denial")
-        report.ended(self._scope, settlement, Meaning(Ending.RETURNED), app, refusal=refusal)
+            raise ProtocolViolation(settlement.clause, what, "an accept, a close or a denial")
         failure = refusal or cancelled
         if failure is not None:
             raise failure

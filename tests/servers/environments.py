@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
-import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import uv
@@ -39,34 +36,21 @@ def environment(version: str, *requirements: str) -> str:
 
 
 def find_python(version: str) -> str:
-    """Return the interpreter of that version, such as "3.9", from PATH or from pyenv.
+    """Return the interpreter of that version, such as "3.9", which `scripts/pythons` finds on PATH or in pyenv.
 
     Raises:
         RuntimeError: there is none.
     """
-    for candidate in _candidates(version):
-        # pyenv's shims are on PATH for every version, also for those that are not switched on.
-        if _output(candidate, "-c", "import sys; print('%d.%d' % sys.version_info[:2])") == version:
-            return candidate
-    raise RuntimeError(
-        f"Python {version} is needed, and there is none: neither a python{version} on PATH, nor one of pyenv's. "
-        f"`uv python install {version}` or `pyenv install {version}` brings it."
-    )
-
-
-def _candidates(version: str) -> Iterator[str]:
-    name = f"python{version}"
-    yield from filter(None, (shutil.which(name, path=folder) for folder in os.get_exec_path()))
-    if shutil.which("pyenv"):
-        for folder in Path(_output("pyenv", "root"), "versions").glob(f"{version}.*"):
-            yield str(folder / "bin" / name)
-
-
-def _output(*command: str) -> str:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    except OSError:
-        return ""
+    listed = subprocess.run(
+        [str(REPOSITORY / "scripts" / "pythons")], capture_output=True, text=True, check=True
+    ).stdout
+    found = dict(line.split(" ", 1) for line in listed.splitlines())
+    if version not in found:
+        raise RuntimeError(
+            f"Python {version} is needed, and there is none: neither a python{version} on PATH, nor one of pyenv's. "
+            f"`uv python install {version}` or `pyenv install {version}` brings it."
+        )
+    return found[version]
 
 
 def _uv(*arguments: str) -> None:
