@@ -4,10 +4,14 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # environment NAME INSTALL-ARGUMENT...: after it, $python is an interpreter that has the project and all of these.
-# Made by ${PYTHON:-python3}, kept in .cache/, made anew when pyproject.toml changes.
+# Made by $PYTHON, or else the newest Python there is; kept in .cache/, made anew when pyproject.toml changes.
 environment() {
-    local name=$1 base=${PYTHON:-python3} folder stamp
+    local name=$1 base=${PYTHON:-} folder stamp
     shift
+    if [ -z "$base" ]; then
+        base=$(scripts/pythons | head -n 1 | cut -d ' ' -f 2-)
+        base=${base:-python3}
+    fi
     "$base" -c 'import sys; sys.exit(sys.version_info < (3, 9))' || {
         echo "asgi-wsguard needs Python 3.9 or newer; $base is older. Name another: PYTHON=python3.13 $0" >&2
         exit 2

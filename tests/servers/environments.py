@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 
+import pytest
 import uv
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -39,17 +41,17 @@ def find_python(version: str) -> str:
     """Return the interpreter of that version, such as "3.9", which `scripts/pythons` finds on PATH or in pyenv.
 
     Raises:
-        RuntimeError: there is none.
+        RuntimeError: there is none, and this is CI; elsewhere the test is skipped.
     """
     listed = subprocess.run(
         [str(REPOSITORY / "scripts" / "pythons")], capture_output=True, text=True, check=True
     ).stdout
     found = dict(line.split(" ", 1) for line in listed.splitlines())
     if version not in found:
-        raise RuntimeError(
-            f"Python {version} is needed, and there is none: neither a python{version} on PATH, nor one of pyenv's. "
-            f"`uv python install {version}` or `pyenv install {version}` brings it."
-        )
+        missing = f"Python {version} is needed, and there is none: neither python{version} on PATH, nor one of pyenv's"
+        if "CI" in os.environ:
+            raise RuntimeError(missing)
+        pytest.skip(missing)
     return found[version]
 
 
