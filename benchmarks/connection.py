@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.inmemory import ACCEPT, CONNECT, DISCONNECT, WEBSOCKET, least, receiving, send
 from benchmarks.middlewares import MIDDLEWARES, installed
-from benchmarks.report import Row, duration
+from benchmarks.report import Row, duration, quotient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def rows(rounds: int = 300, connections: int = 50, handshakes: int = 500) -> Ite
         runs = {name: partial(run, wrap(app), connections) for name, wrap in MIDDLEWARES.items()}
         times = least(runs, rounds)
         for name, time in times.items():
-            ratio = (time - times["none"]) / uvicorn if uvicorn else None
+            ratio = quotient(time - times["none"], uvicorn)
             what = f"{app.__name__.replace('_', ' ')}: {name}"
             yield Row(what, duration(time), ratio, TARGET if name == "guard" else None)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.inmemory import ACCEPT, CONNECT, DISCONNECT, WEBSOCKET, least, receiving, send
 from benchmarks.middlewares import MIDDLEWARES
-from benchmarks.report import Row, duration
+from benchmarks.report import Row, duration, quotient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def rows(rounds: int = 300, echoes: int = 500) -> Iterator[Row]:
         runs = {name: partial(one_run, wrap, payload, echoes) for name, wrap in MIDDLEWARES.items()}
         times = least(runs, rounds)
         for name, time in times.items():
-            ratio = (time - times["none"]) / (times["pair"] - times["none"])
+            ratio = quotient(time - times["none"], times["pair"] - times["none"])
             yield Row(f"{kind}: {name}", duration(time), ratio, TARGET if name == "guard" else None)
 
 

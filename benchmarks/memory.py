@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.inmemory import idle_app, idle_connections
 from benchmarks.middlewares import MIDDLEWARES, OURS, installed
-from benchmarks.report import Row
+from benchmarks.report import Row, quotient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def rows(connections: int = 2_000, sockets: int = 10_000) -> Iterator[Row]:
         for name, size in resident.items():
             what = f"uvicorn, {sockets:,} open: {name}"
             target = RSS_TARGET if name == "guard" else None
-            yield Row(what, f"{size / 2**20:,.1f} MiB", size / resident["none"], target)
+            yield Row(what, f"{size / 2**20:,.1f} MiB", quotient(size, resident["none"]), target)
 
 
 def bytes_per_connection(app, connections: int) -> float:

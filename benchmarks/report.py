@@ -24,6 +24,11 @@ class Row:
         return f"  {self.what:<36}{self.measured:>12}{ratio:>10}  {target:<14}{self.verdict}".rstrip()
 
 
+def quotient(cost: float, reference: float | None) -> float | None:
+    """Divide; a run that is too short to be measured has no ratio."""
+    return cost / reference if reference else None
+
+
 HEADER = f"  {'':<36}{'measured':>12}{'ratio':>10}  target"
 
 

@@ -10,7 +10,7 @@ from benchmarks.connection import client_closes, seconds_per_connection
 from benchmarks.inmemory import idle_app, idle_connections, least
 from benchmarks.memory import bytes_per_connection
 from benchmarks.middlewares import OURS
-from benchmarks.report import Row, duration
+from benchmarks.report import Row, duration, quotient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +23,9 @@ def rows(few: int = 100, many: int = 10_000, rounds: int = 20, connections: int 
         target = TARGET if name == "guard" else None
         runs = {str(n): partial(time_beside, n, wrap, connections) for n in (few, many)}
         beside_few, beside_many = least(runs, rounds).values()
-        yield Row(f"time: {name}", duration(beside_many), beside_many / beside_few, target)
+        yield Row(f"time: {name}", duration(beside_many), quotient(beside_many, beside_few), target)
         size_of_few, size_of_many = (bytes_per_connection(wrap(idle_app), n) for n in (few, many))
-        yield Row(f"memory: {name}", f"{size_of_many:,.0f} B", size_of_many / size_of_few, target)
+        yield Row(f"memory: {name}", f"{size_of_many:,.0f} B", quotient(size_of_many, size_of_few), target)
 
 
 def time_beside(others: int, wrap, connections: int) -> float:
