@@ -259,7 +259,7 @@ class Lifecycle:
 
     def _deny(self, debt: Debt, verdict: Verdict | None) -> Settlement:
         if verdict is not None:
-            denial, code, crash = verdict.denial, verdict.code, False
+            denial, code, crash = verdict.denial, _closing(verdict)[0], False
         else:
             crash = self._crash and not self._can_deny and debt.clause != "H3"
             denial = DenialResponse.plain(503) if debt.clause == "H3" else self._denial
@@ -268,7 +268,7 @@ class Lifecycle:
             return Settlement(debt.clause, crash=True)
         if denial is not None and self._can_deny:
             return Settlement(debt.clause, denial.messages(), denial.status)
-        return Settlement(debt.clause, (_close(code if messages.may_be_sent(code) else CloseCode.INTERNAL_ERROR),), 403)
+        return Settlement(debt.clause, (_close(code),), 403)
 
     def _finish(self, state: State, debt: Debt) -> Settlement:
         assert self._start is not None

@@ -48,7 +48,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
     elif scope["type"] == "http":
-        await _http(scope, send)
+        await _guarded_http(scope, receive, send)
     else:
         await _websocket(scope, receive, send)
 
@@ -79,7 +79,7 @@ async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
         VISIT.reset(token)
 
 
-async def _http(scope: Scope, send: Send) -> None:
+async def _http(scope: Scope, receive: Receive, send: Send) -> None:
     answer: dict[str, Any] = {}
     if scope["path"] == "/":
         _new_tasks()  # what is there before the first visit is no visit's
@@ -90,6 +90,10 @@ async def _http(scope: Scope, send: Send) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+# What is no websocket passes the guard on every server, too (E5).
+_guarded_http = WebSocketGuardMiddleware(_http)
 
 
 async def _left(visit: Visit | None, seconds: float) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Running]:
 
 
 def test_server_starts(served: Running) -> None:
+    """E5: the probe's own requests go through the guard."""
     assert answers(served.port)
 
 
