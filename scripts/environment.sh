@@ -9,7 +9,9 @@ environment() {
     local name=$1 base=${PYTHON:-} folder stamp
     shift
     if [ -z "$base" ]; then
-        base=$(scripts/pythons | head -n 1 | cut -d ' ' -f 2-)
+        base=$(scripts/pythons)  # lines of version and path, newest first
+        base=${base%%$'\n'*}
+        base=${base#* }
         base=${base:-python3}
     fi
     "$base" -c 'import sys; sys.exit(sys.version_info < (3, 9))' || {

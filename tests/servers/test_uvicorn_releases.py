@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import test_contract
-from environments import environment, find_python
+from environments import environment
 
 from asgi_wsguard.probe.model import Closed, Refused
 from asgi_wsguard.probe.play import play
@@ -133,8 +133,3 @@ def test_without_the_guard_the_origin_keeps_a_task_for_each_client() -> None:
 
 def test_every_release_has_its_servers() -> None:
     assert len(SERVED) == sum(len(release.servers) for release in RELEASES)
-
-
-def test_a_missing_python_fails() -> None:
-    with pytest.raises(RuntimeError, match=r"Python 3\.2 is needed"):
-        find_python("3.2")
