@@ -87,7 +87,8 @@ def test_log_is_clean(served: Running) -> None:
     log = served.log()
     assert "never awaited" not in log
     assert "was destroyed but it is pending" not in log
-    assert "never retrieved" not in log
+    # Before Python 3.12 asyncio says so of hypercorn's own KeyError over HTTP/2, too.
+    assert "never retrieved" not in log or served.server.own_errors
     assert answers(served.port)
 
 
