@@ -1,7 +1,7 @@
 """The rules of one websocket: what may be sent in which state, and what is owed at the end.
 
 Two rules hold in this file. Nothing here awaits, looks at a clock or writes a log. And nothing elsewhere decides what
-the server is sent: `connection.py` asks here and obeys. The tables below are the whole contract of one connection;
+the server is sent: `connection/` asks here and obeys. The tables below are the whole contract of one connection;
 docs and tests read them too.
 """
 
@@ -19,7 +19,13 @@ from .exceptions import ClientDisconnected, ProtocolViolation
 from .messages import CloseCode, Message
 
 
-class State(enum.Enum):
+class _Word(enum.Enum):
+    """A word of the rules. Enum computes the hash of the name each time, and the tables below are asked often."""
+
+    __hash__ = object.__hash__
+
+
+class State(_Word):
     """Where a connection is in its life."""
 
     CONNECTING = "connecting"  # the client waits for the answer to its handshake
@@ -30,13 +36,18 @@ class State(enum.Enum):
     OPEN = "open"
     DENIED = "denied"
     CLOSED = "closed"
+    LEFT = "left"  # the client has left before it had an answer, and the server may still wait for one
     GONE = "gone"  # the client has left
 
 
-OVER = frozenset({State.DENIED, State.CLOSED, State.GONE})
+# Seconds after which a client may try again that came when there were too many (E9).
+RETRY_AFTER = (("retry-after", "5"),)
+
+OVER = frozenset({State.DENIED, State.CLOSED, State.LEFT, State.GONE})
+UNANSWERED = frozenset({State.CONNECTING, State.HELD})  # nothing has gone out to the client
 
 
-class Event(enum.Enum):
+class Event(_Word):
     """What the app can send. A body is two events, as only the last one ends the response."""
 
     ACCEPT = messages.ACCEPT
@@ -47,7 +58,10 @@ class Event(enum.Enum):
     LAST_BODY = messages.BODY + " (last)"
 
 
-class Action(enum.Enum):
+EVENTS = {event.value: event for event in Event}
+
+
+class Action(_Word):
     """What the guard does with what the app sent."""
 
     FORWARD = "forward"
@@ -83,25 +97,34 @@ TRANSITIONS: Mapping[tuple[State, Event], Step] = MappingProxyType(
         (State.OPEN, Event.CLOSE): Step(FORWARD, State.CLOSED),
         (State.DENIED, Event.CLOSE): Step(IGNORE, State.DENIED),
         (State.CLOSED, Event.CLOSE): Step(IGNORE, State.CLOSED),
+        (State.LEFT, Event.CLOSE): Step(IGNORE, State.LEFT),
         (State.GONE, Event.CLOSE): Step(IGNORE, State.GONE),
     }
 )
 
 
-class Ending(enum.Enum):
-    """How the app ended."""
+class Ending(_Word):
+    """What ended the connection: how the app ended, or which limit was reached."""
 
     RETURNED = "returned"
     RAISED = "raised"
     CANCELLED = "was cancelled"
+    HANDSHAKE_TIMEOUT = "did not answer within handshake_timeout"
+    IDLE_TIMEOUT = "neither sent nor got a message for idle_timeout"
+    MAX_LIFETIME = "was connected for max_lifetime"
+    SEND_TIMEOUT = "was stuck in a send for send_timeout"
+    MAX_CONNECTIONS = "was not called: max_connections were open"
+
+
+ENDED = (Ending.RETURNED, Ending.RAISED, Ending.CANCELLED)
 
 
 class Debt(NamedTuple):
-    """What is owed to the server when the app has ended; `then` is the state once it is paid."""
+    """What is owed to the server at the end; `then` is the state once it is paid."""
 
     clause: str
     then: State
-    status: int | None = None  # deny with this
+    status: int | None = None  # deny with this; 500 is the app's fault, and may be given another response
     code: CloseCode = CloseCode.NORMAL  # close with this; before accept it is only there for form
     finish: bool = False  # end the response that the app began
 
@@ -111,28 +134,43 @@ DEBTS: Mapping[tuple[State, Ending], Debt] = MappingProxyType(
         (State.CONNECTING, Ending.RETURNED): Debt("H1", State.DENIED, status=500, code=CloseCode.INTERNAL_ERROR),
         (State.CONNECTING, Ending.RAISED): Debt("H2", State.DENIED, status=500, code=CloseCode.INTERNAL_ERROR),
         (State.CONNECTING, Ending.CANCELLED): Debt("H3", State.DENIED, status=503, code=CloseCode.SERVICE_RESTART),
-        **{(State.HELD, ending): Debt("H7", State.DENIED, finish=True) for ending in Ending},
-        **{(State.STARTED, ending): Debt("H7", State.DENIED, finish=True) for ending in Ending},
+        **{(State.HELD, ending): Debt("H7", State.DENIED, finish=True) for ending in ENDED},
+        **{(State.STARTED, ending): Debt("H7", State.DENIED, finish=True) for ending in ENDED},
         (State.DENYING, Ending.RETURNED): Debt("H8", State.DENIED, finish=True),
         # Left open: the server cuts the connection, and the client can tell that the response is not whole.
         (State.DENYING, Ending.RAISED): Debt("H8", State.DENIED),
         (State.DENYING, Ending.CANCELLED): Debt("H8", State.DENIED),
-        **{(State.DISCARDING, ending): Debt("H9", State.DENIED) for ending in Ending},
+        **{(State.DISCARDING, ending): Debt("H9", State.DENIED) for ending in ENDED},
+        **{
+            (state, Ending.HANDSHAKE_TIMEOUT): Debt("H4", State.DENIED, status=503, code=CloseCode.TRY_AGAIN_LATER)
+            for state in UNANSWERED
+        },
+        (State.STARTED, Ending.HANDSHAKE_TIMEOUT): Debt("H4", State.DENIED, finish=True),
+        (State.DENYING, Ending.HANDSHAKE_TIMEOUT): Debt("H4", State.DENIED),
+        (State.DISCARDING, Ending.HANDSHAKE_TIMEOUT): Debt("H4", State.DENIED),
+        (State.CONNECTING, Ending.MAX_CONNECTIONS): Debt(
+            "E9", State.DENIED, status=503, code=CloseCode.TRY_AGAIN_LATER
+        ),
+        # Nobody hears it, but it lets go what waits for the answer in uvicorn's --ws websockets.
+        **{(State.LEFT, ending): Debt("H12", State.GONE) for ending in ENDED},
         (State.OPEN, Ending.RETURNED): Debt("O1", State.CLOSED, code=CloseCode.NORMAL),
         (State.OPEN, Ending.RAISED): Debt("O2", State.CLOSED, code=CloseCode.INTERNAL_ERROR),
         (State.OPEN, Ending.CANCELLED): Debt("O3", State.CLOSED, code=CloseCode.SERVICE_RESTART),
+        (State.OPEN, Ending.IDLE_TIMEOUT): Debt("O13", State.CLOSED, code=CloseCode.GOING_AWAY),
+        (State.OPEN, Ending.MAX_LIFETIME): Debt("O14", State.CLOSED, code=CloseCode.GOING_AWAY),
+        (State.OPEN, Ending.SEND_TIMEOUT): Debt("O15", State.CLOSED, code=CloseCode.POLICY_VIOLATION),
     }
 )
 
 
 @dataclass(frozen=True)
 class Settlement:
-    """What to send now that the app has ended, and what the client learns by it.
+    """What to send at the end, and what the client learns by it.
 
     Attributes:
         clause: the clause of the contract that asks for it; empty where nothing is owed.
         messages: what to send to the server, in order.
-        told: the HTTP status or the close code for the client; `None` where nothing is owed.
+        told: the HTTP status or the close code for the client; `None` where it is told nothing.
         crash: hand the debt to the server's own crash path, by raising, instead of sending.
     """
 
@@ -237,33 +275,39 @@ class Lifecycle:
     def left(self) -> None:
         """Note that the client has gone, as the server said."""
         if self.state not in OVER:
-            self.state = State.GONE
+            self.state = State.LEFT if self.state in UNANSWERED else State.GONE
 
-    # When the app has ended
+    # At the end
 
     def settle(self, ending: Ending, verdict: Verdict | None = None) -> Settlement:
         """End the connection, and return what is still owed to the server."""
         state = self.state
-        if state in OVER:
+        debt = DEBTS.get((state, ending))
+        if debt is None:
+            if state in OVER and ending in ENDED:
+                self.state = State.GONE  # for good: a refusal that comes late undoes nothing
             return Settlement()
-        debt = DEBTS[state, ending]
         self.state = debt.then
         if debt.finish:
             return self._finish(state, debt)
         if state is State.OPEN:
             code, reason = (debt.code, "") if verdict is None else _closing(verdict)
             return Settlement(debt.clause, (_close(code, reason),), code)
+        if state is State.LEFT:
+            return Settlement(debt.clause, (_close(debt.code),))
         if debt.status is None:
             return Settlement(debt.clause)
         return self._deny(debt, verdict)
 
     def _deny(self, debt: Debt, verdict: Verdict | None) -> Settlement:
+        code: int = debt.code
+        crash = False
         if verdict is not None:
-            denial, code, crash = verdict.denial, _closing(verdict)[0], False
+            denial, code = verdict.denial, _closing(verdict)[0]
+        elif debt.status == 503:
+            denial = DenialResponse.plain(503, RETRY_AFTER if debt.clause == "E9" else ())
         else:
-            crash = self._crash and not self._can_deny and debt.clause != "H3"
-            denial = DenialResponse.plain(503) if debt.clause == "H3" else self._denial
-            code = debt.code
+            denial, crash = self._denial, self._crash and not self._can_deny
         if crash:
             return Settlement(debt.clause, crash=True)
         if denial is not None and self._can_deny:
@@ -288,8 +332,8 @@ class Lifecycle:
         if kind == messages.BODY:
             return Event.BODY if message.get("more_body") else Event.LAST_BODY
         try:
-            return Event(kind)
-        except ValueError:
+            return EVENTS[kind]  # type: ignore[index]
+        except (KeyError, TypeError):
             sent = f"a message of type {kind!r}" if isinstance(message, dict) else f"{type(message).__name__}, no dict"
             raise ProtocolViolation("H10", f"the app sent {sent}", self._expected()) from None
 

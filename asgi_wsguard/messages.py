@@ -33,8 +33,11 @@ class CloseCode(enum.IntEnum):
     """The close codes that the guard itself sends (RFC 6455 section 7.4.1 and the IANA registry)."""
 
     NORMAL = 1000
+    GOING_AWAY = 1001
+    POLICY_VIOLATION = 1008
     INTERNAL_ERROR = 1011
     SERVICE_RESTART = 1012
+    TRY_AGAIN_LATER = 1013
 
 
 def may_be_sent(code: int) -> bool:

@@ -11,12 +11,25 @@ from typing import Any
 
 from asgiref.compatibility import guarantee_single_callable
 
-from .connection import App, Connection, Receive, Send
+from .connection import App, Connection
+from .connection.receiving import Receive
+from .connection.sending import Send
+from .deadlines import Limits
 from .denial import DenialResponse
 
-# The scope that a guard around this one is busy with: a second guard leaves it to the first (E8). Not a key in the
-# scope, as that is the app's to look at.
-_guarded: ContextVar[MutableMapping[str, Any] | None] = ContextVar("asgi_wsguard", default=None)
+
+class _Guarded:
+    """The scope that a guard is busy with. A task that the app starts keeps this, but not the scope."""
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: MutableMapping[str, Any]) -> None:
+        self.scope: MutableMapping[str, Any] | None = scope
+
+
+# What a guard around this one is busy with: a second guard leaves it to the first (E8). Not a key in the scope, as that
+# is the app's to look at.
+_guarded: ContextVar[_Guarded | None] = ContextVar("asgi_wsguard", default=None)
 
 
 @dataclass(frozen=True)
@@ -26,7 +39,14 @@ class Options:
     strict: bool = False
     denial: DenialResponse = field(default_factory=DenialResponse)
     without_extension: str = "close"
+    handshake_timeout: float | None = 20.0
+    exit_timeout: float | None = 10.0
     close_timeout: float | None = 5.0
+    idle_timeout: float | None = None
+    max_lifetime: float | None = None
+    send_timeout: float | None = None
+    max_connections: int | None = None
+    limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:
         _check_type("strict", self.strict, bool)
@@ -34,7 +54,9 @@ class Options:
         _check_type("without_extension", self.without_extension, str)
         if self.without_extension not in ("close", "raise"):
             raise ValueError(f"without_extension must be 'close' or 'raise', not {self.without_extension!r}")
-        _check_timeout("close_timeout", self.close_timeout)
+        limits = {name: _timeout(name, getattr(self, name)) for name in Limits._fields}
+        object.__setattr__(self, "limits", Limits(**limits))
+        _check_count("max_connections", self.max_connections)
 
 
 class WebSocketGuardMiddleware:
@@ -51,8 +73,21 @@ class WebSocketGuardMiddleware:
         without_extension: what a denial is on a server without the ``websocket.http.response`` extension. ``"close"``
             (the default) sends ``websocket.close``, which every server turns into 403. ``"raise"`` leaves it to the
             server's own crash path: 500 on gunicorn's ASGI worker and on daphne.
-        close_timeout: how many seconds the guard waits at most for the server to take what the guard itself sends.
-            `None` waits for ever. Default 5.
+        handshake_timeout: seconds that the app has to answer the handshake. Then the client is told 503, whatever the
+            app does, and the app is cancelled. Default 20.
+        exit_timeout: seconds that the app may go on after the connection is over. Then it is cancelled, and again as
+            often as it goes on for that long. Default 10.
+        close_timeout: seconds that the guard waits for the server to take what the guard itself sends, and, after
+            the end, for the server to tell the app that it is over. Default 5.
+        idle_timeout: seconds without a message, either way, after which the connection is closed with 1001; it may
+            take an eighth longer. Default `None`.
+        max_lifetime: seconds after accept when the connection is closed with 1001. Default `None`.
+        send_timeout: seconds that one `send()` may take, as when the client does not read, before the connection is
+            closed with 1008; it may take an eighth longer. Default `None`.
+        max_connections: how many websockets this middleware lets in at once. The next is told 503, and the app is
+            not called. Default `None`.
+
+    A timeout of `None` never comes.
 
     Raises:
         TypeError: an option has the wrong type.
@@ -66,35 +101,58 @@ class WebSocketGuardMiddleware:
         strict: bool = False,
         denial: DenialResponse | None = None,
         without_extension: str = "close",
+        handshake_timeout: float | None = 20.0,
+        exit_timeout: float | None = 10.0,
         close_timeout: float | None = 5.0,
+        idle_timeout: float | None = None,
+        max_lifetime: float | None = None,
+        send_timeout: float | None = None,
+        max_connections: int | None = None,
     ) -> None:
         if not callable(app):
             raise TypeError(f"app must be an ASGI app, not {app!r}")
         self.app: App = _single_callable(app)
         self._options = Options(
-            strict, DenialResponse() if denial is None else denial, without_extension, close_timeout
+            strict=strict,
+            denial=DenialResponse() if denial is None else denial,
+            without_extension=without_extension,
+            handshake_timeout=handshake_timeout,
+            exit_timeout=exit_timeout,
+            close_timeout=close_timeout,
+            idle_timeout=idle_timeout,
+            max_lifetime=max_lifetime,
+            send_timeout=send_timeout,
+            max_connections=max_connections,
         )
+        self._connections = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Run the app. Servers pass these by position or by name."""
         if scope["type"] != "websocket":
             return await self.app(scope, receive, send)
         outer = _guarded.get()
-        if outer is not None and _is_same_connection(scope, outer):
+        if outer is not None and outer.scope is not None and _is_same_connection(scope, outer.scope):
             return await self.app(scope, receive, send)
-        _guarded.set(scope)
-        connection = Connection(scope, receive, send, self._options)
+        connection = Connection(self.app, scope, receive, send, self._options)
+        if self._connections == self._options.max_connections:
+            return await connection.refused()
+        guarded = _Guarded(scope)
+        _guarded.set(guarded)
+        self._connections += 1
         try:
-            await self.app(scope, connection.receive, connection.send)
+            with connection.runtime:
+                await self.app(scope, connection.receive, connection.send)
         except GeneratorExit:
             connection.abandoned()
             raise
         except BaseException as exc:
-            if await connection.failed(self.app, exc):
+            if await connection.failed(exc):
                 raise
         else:
-            await connection.returned(self.app)
+            await connection.returned()
         finally:
+            self._connections -= 1
+            guarded.scope = None
             # No reset(): a coroutine that is thrown away may be closed in another context.
             _guarded.set(outer)
 
@@ -120,10 +178,20 @@ def _check_type(name: str, value: object, expected: type) -> None:
         raise TypeError(f"{name} must be a {expected.__name__}, not {value!r}")
 
 
-def _check_timeout(name: str, value: object) -> None:
+def _timeout(name: str, value: object) -> float:
     if value is None:
-        return
+        return math.inf
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
     if not (value > 0 and math.isfinite(value)):
         raise ValueError(f"{name} must be more than 0 and finite, not {value!r}")
+    return float(value)
+
+
+def _check_count(name: str, value: object) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number or None, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value!r}")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
-import os
-import sysconfig
-from collections.abc import Iterable, Iterator
-from traceback import walk_stack
-from types import CodeType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
+from . import lines
 from .endings import Meaning
 from .lifecycle import Ending, Repaired, Settlement
 from .messages import Message
+
+if TYPE_CHECKING:
+    from .middleware import Options
 
 logger = logging.getLogger("asgi_wsguard")
 
@@ -22,24 +20,27 @@ DEEDS = {
     "H1": "the app returned without answering the handshake",
     "H2": "the app {ended} before it answered the handshake",
     "H3": "the app {ended} before it answered the handshake",
+    "H4": "the app had not answered the handshake after {limit:g} s",
     "H7": "the app began a denial response and {ended} before its body",
     "H8": "the app {ended} inside the body of its denial response",
     "H9": "the app {ended} inside the body of its denial response, which the server cannot send",
     "O1": "the app returned without closing the websocket",
     "O2": "the app {ended} on an open websocket",
     "O3": "the app {ended} on an open websocket",
+    "O13": "no message came or went for {limit:g} s",
+    "O14": "the connection was open for {limit:g} s",
+    "O15": "the app was stuck for {limit:g} s in sending to a client that does not read",
+    "E9": "the app was not called, as max_connections={limit} is reached",
     "E2": "the app {ended}, as the connection was over",
     "": "the app {ended} after the connection was over",
 }
-EVERYDAY = frozenset({"H3", "H9", "O1", "O3", "E2"})
-
-_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
-_HERE = os.path.dirname(__file__)
+EVERYDAY = frozenset({"H3", "H9", "O1", "O3", "O13", "O14", "E2"})
+ODD = frozenset({"O15", "E9"})
 
 
 def repaired(scope: Message, repair: Repaired) -> None:
     """Log what the guard repaired; called on the way of the app's own `send()`."""
-    where = _place(_line_of_caller())
+    where = _place(lines.of_caller())
     logger.warning("[%s] %r: %s%s; %s", repair.clause, scope.get("path", ""), repair.what, where, repair.done)
 
 
@@ -62,7 +63,7 @@ def ended(
         refusal: what the server answered to it with, where it refused.
     """
     clause = settlement.clause
-    if not clause:
+    if clause in ("", "H12"):
         if exc is None or meaning.ending is Ending.CANCELLED:
             return
         clause = "E2" if meaning.handled else ""
@@ -72,7 +73,7 @@ def ended(
         deed = meaning.ending.value if exc is None else f"{meaning.ending.value} {type(exc).__name__}"
         if meaning.ending is Ending.CANCELLED:
             deed = meaning.ending.value
-        where = _line_of_exception(exc) if exc is not None else _line_of_app(scope, app)
+        where = lines.of_exception(exc) if exc is not None else lines.of_app(scope, app)
         logger.log(
             level,
             "[%s] %r: %s%s; %s",
@@ -82,6 +83,46 @@ def ended(
             _place(where),
             _told(settlement, refusal),
         )
+
+
+def reached(
+    scope: Message,
+    app: object,
+    coroutine: object,
+    options: Options,
+    ending: Ending,
+    settlement: Settlement,
+    refusal: Exception | None,
+) -> None:
+    """Log that a limit ended the connection.
+
+    Args:
+        scope: the scope, for the path and the endpoint.
+        app: the app.
+        coroutine: what runs the app, for the line where it waits; `None` if it does not run.
+        options: the limits.
+        ending: which one it was; it has the name of the option.
+        settlement: what was sent then.
+        refusal: what the server answered to it with, where it refused.
+    """
+    clause = settlement.clause
+    level = logging.DEBUG if clause in EVERYDAY else logging.WARNING if clause in ODD else logging.ERROR
+    if refusal is not None:
+        level = logging.ERROR
+    if logger.isEnabledFor(level):
+        deed = DEEDS[clause].format(limit=getattr(options, ending.name.lower()))
+        place = _place(lines.of_waiting(coroutine) or lines.of_app(scope, app)) if clause in ("H4", "O15") else ""
+        logger.log(level, "[%s] %r: %s%s; %s", clause, scope.get("path", ""), deed, place, _told(settlement, refusal))
+
+
+def overran(scope: Message, app: object, coroutine: object, options: Options) -> None:
+    """Log that the app went on for too long after the end of the connection."""
+    logger.warning(
+        "[O12] %r: the app went on for %g s after the connection was over%s; it was cancelled",
+        scope.get("path", ""),
+        options.exit_timeout,
+        _place(lines.of_waiting(coroutine) or lines.of_app(scope, app)),
+    )
 
 
 def unpaid(scope: Message, settlement: Settlement, seconds: float | None) -> None:
@@ -107,51 +148,3 @@ def _told(settlement: Settlement, refusal: Exception | None) -> str:
 
 def _place(line: str) -> str:
     return f" ({line})" if line else ""
-
-
-def _line_of_exception(exc: BaseException) -> str:
-    """Return file and line of the deepest frame that is the user's."""
-    lines = [(step.tb_frame.f_code, step.tb_lineno) for step in _steps(exc.__traceback__)]
-    return _first_of_user(reversed(lines))
-
-
-def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:
-    while traceback is not None:
-        yield traceback
-        traceback = traceback.tb_next
-
-
-def _line_of_caller() -> str:
-    """Return file and line of the nearest frame that is the user's and is running now."""
-    return _first_of_user((frame.f_code, line) for frame, line in walk_stack(None))
-
-
-def _first_of_user(lines: Iterable[tuple[CodeType, int]]) -> str:
-    for code, line in lines:
-        if _is_users(code.co_filename):
-            return f"{code.co_filename}:{line}"
-    return ""
-
-
-def _is_users(file: str) -> bool:
-    return not (file.startswith(_LIBRARIES) or os.path.dirname(file) == _HERE)
-
-
-def _innermost(app: object) -> object:
-    """Return the app inside what wraps it: middleware keeps it as `app`."""
-    for _ in range(20):
-        app = getattr(app, "app", app)
-    return app
-
-
-def _line_of_app(scope: Message, app: object) -> str:
-    """Return file and line of the endpoint, where the framework says which it is, or of the app."""
-    for candidate in (scope.get("endpoint"), _innermost(app)):
-        source: Any = candidate if inspect.isroutine(candidate) or inspect.isclass(candidate) else type(candidate)
-        try:
-            file, line = inspect.getsourcefile(source), inspect.getsourcelines(source)[1]
-        except (OSError, TypeError):
-            continue  # built in, or made at run time
-        if file and _is_users(file):
-            return f"{file}:{line}"
-    return ""

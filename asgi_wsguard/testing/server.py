@@ -58,14 +58,18 @@ class StrictServer:
     Each message is judged at the moment the coroutine of `send` starts to run. What the ASGI spec forbids there raises
     `IllegalSequence`, and is kept in `violations`, so that it shows even when the app swallows the exception.
 
-    The keyword arguments stand for what real servers do differently:
+    The options stand for what real servers do differently.
 
-    :param denial_extension: whether the app may deny with a response (`websocket.http.response`)
-    :param refused_codes: close codes that the server will not send, as Daphne's: `send` raises `ValueError`
-    :param raise_when_gone: once the client has left, `send` raises `OSError` (uvicorn) or does nothing (hypercorn)
-    :param repeat_disconnect: after the end, `receive` gives the disconnect at once and each time (uvicorn), or after
-        a disconnect, and after the app's own end, never returns (hypercorn)
-    :param send_checkpoints: how many times `send` lets other tasks run before it returns or raises
+    Args:
+        path: the path.
+        subprotocols: what the client offers.
+        headers: the headers of its request.
+        denial_extension: whether the app may deny with a response (`websocket.http.response`).
+        refused_codes: close codes that the server will not send, as Daphne's: `send` raises `ValueError`.
+        raise_when_gone: once the client has left, `send` raises `OSError` (uvicorn) or does nothing (hypercorn).
+        repeat_disconnect: after the end, `receive` gives the disconnect at once and each time (uvicorn), or after
+            a disconnect, and after the app's own end, never returns (hypercorn).
+        send_checkpoints: how many times `send` lets other tasks run before it returns or raises.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class StrictServer:
         self._disconnect_received = False
         self._inbox: deque[dict[str, Any]] = deque([{"type": "websocket.connect"}])
         self._arrival: anyio.Event | None = None
+        self._window: anyio.Event | None = None  # for what the client does not read now
 
     async def run(self, app: Callable[..., Awaitable[None]]) -> None:
         """Call the app. What it raises goes on to the caller; what it sends from then on is a violation."""
@@ -126,7 +131,18 @@ class StrictServer:
     def client_leaves(self, code: int = 1005, reason: str = "") -> None:
         """Let the client close the connection, or vanish with code 1006."""
         self.client.left = True
+        self.client_reads()
         self._arrive({"type": "websocket.disconnect", "code": code, "reason": reason})
+
+    def client_stops_reading(self) -> None:
+        """Let the TCP window be full: a `send` of data waits from now on until the client reads again, or leaves."""
+        self._window = self._window or anyio.Event()
+
+    def client_reads(self) -> None:
+        """Let the client read again."""
+        if self._window is not None:
+            self._window.set()
+            self._window = None
 
     def _arrive(self, message: dict[str, Any]) -> None:
         self._inbox.append(message)
@@ -152,9 +168,13 @@ class StrictServer:
     async def send(self, message: Any) -> None:
         """Judge a message, and let the client have it."""
         self.sent.append(message)
-        if self._disconnect_received:
+        # A close before the answer tells nobody anything then, but some servers wait for it.
+        lets_go = self._spec.state is State.CONNECTING and _close_code(message) is not None
+        if self._disconnect_received and not lets_go:
             self.sent_after_disconnect.append(message)
         error = self._take(_with_headers_read(message))
+        if self._window is not None and error is None and message["type"] == "websocket.send":
+            await self._window.wait()
         for _ in range(self._send_checkpoints):
             await anyio.lowlevel.checkpoint()
         if error is not None:

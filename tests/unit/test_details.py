@@ -13,12 +13,14 @@ import anyio
 import pytest
 from starlette.exceptions import HTTPException
 
-from asgi_wsguard import ClientDisconnected, DenialResponse, ProtocolViolation, WebSocketGuardMiddleware, report
+from asgi_wsguard import ClientDisconnected, DenialResponse, ProtocolViolation, WebSocketGuardMiddleware, lines
+from asgi_wsguard.lifecycle import Lifecycle, State
 from asgi_wsguard.testing import StrictServer
 
 ACCEPT = {"type": "websocket.accept"}
 TEXT = {"type": "websocket.send", "text": "hi"}
 START = {"type": "websocket.http.response.start", "status": 401, "headers": []}
+BODY = {"type": "websocket.http.response.body", "body": b"no", "more_body": True}
 
 
 def test_a_violation_can_be_pickled() -> None:
@@ -223,7 +225,7 @@ async def test_an_app_without_source_has_no_line(caplog: pytest.LogCaptureFixtur
 async def test_an_exception_from_libraries_alone_has_no_line(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(report, "_LIBRARIES", (os.path.dirname(__file__),))
+    monkeypatch.setattr(lines, "_LIBRARIES", (os.path.dirname(__file__),))
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         raise ValueError("secret")
@@ -255,3 +257,23 @@ async def test_every_way_to_send_data(message: Any, sent: Any) -> None:
     await server.run(WebSocketGuardMiddleware(app))
     assert server.client.messages == [sent]
     assert server.violations == []
+
+
+def test_h9_a_denial_that_was_cancelled_where_the_server_has_no_response() -> None:
+    rules = Lifecycle((), can_deny=False, strict=False, denial=DenialResponse(), crash=False)
+    rules.sending(START)
+    before = rules.state
+    assert [message["type"] for message in rules.sending(BODY)] == ["websocket.close"]
+    after = rules.state
+    rules.failed(before, after, 0, refused=False)
+    assert rules.state is after is State.DISCARDING
+
+
+@pytest.mark.anyio
+async def test_an_endpoint_of_a_librarys_is_not_the_line_to_look_at(caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    server = StrictServer("/ws")
+    server.scope["endpoint"] = os.path.join
+    await server.run(WebSocketGuardMiddleware(app))
+    assert os.path.basename(__file__) in caplog.text

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from asgi_wsguard import ClientDisconnected, DenialResponse, ProtocolViolation, WebSocketGuardMiddleware
-from asgi_wsguard.lifecycle import OVER, Ending, Lifecycle
+from asgi_wsguard.lifecycle import DEBTS, OVER, Ending, Lifecycle, Settlement
 from asgi_wsguard.lifecycle import State as Stage
 from asgi_wsguard.testing import StrictServer
 from asgi_wsguard.testing.spec import SpecChecker, State
@@ -346,7 +346,7 @@ class Rules(RuleBasedStateMachine):
         try:
             outgoing = self.lifecycle.sending(MORE_MESSAGES[name])
         except ProtocolViolation:
-            assert self.lifecycle.state is before
+            assert self.lifecycle.state is before or (before in OVER and self.lifecycle.state is Stage.GONE)
             return
         except ClientDisconnected:
             assert before in OVER
@@ -369,8 +369,13 @@ class Rules(RuleBasedStateMachine):
     @precondition(lambda self: not self.settled)
     @rule(ending=st.sampled_from(Ending))
     def settle(self, ending: Ending) -> None:
-        gone = self.lifecycle.state is Stage.GONE
+        before = self.lifecycle.state
+        gone = before in (Stage.GONE, Stage.LEFT)
         settlement = self.lifecycle.settle(ending)
+        if (before, ending) not in DEBTS:
+            assert settlement == Settlement()
+            assert self.lifecycle.state is before
+            return
         for message in settlement.messages:
             self.spec.check(message)
         self.settled = True

@@ -248,6 +248,31 @@ async def test_several_wait_for_the_clients_next_message() -> None:
     assert [message["text"] for message in got] == ["1", "2"]
 
 
+@pytest.mark.parametrize("goes_on", [StrictServer.client_reads, StrictServer.client_leaves])
+async def test_a_client_that_stops_reading(goes_on: Any) -> None:
+    server = StrictServer()
+    server.client_reads()  # as it does already
+    returned: list[Any] = []
+
+    async def sending(message: Any) -> None:
+        await server.send(message)
+        returned.append(message)
+
+    await sending(ACCEPT)
+    server.client_stops_reading()
+    server.client_stops_reading()
+    async with anyio.create_task_group() as group:
+        group.start_soon(sending, TEXT)
+        group.start_soon(sending, send(bytes=b"1"))
+        await anyio.wait_all_tasks_blocked()
+        await sending(CLOSE)  # it waits for no one
+        assert returned == [ACCEPT, CLOSE]
+        goes_on(server)
+    assert len(returned) == 4
+    assert len(server.client.messages) == 2
+    assert server.violations == []
+
+
 async def test_a_server_that_says_nothing_more() -> None:
     """hypercorn: after the client left, `send` is silent and `receive` never returns."""
     server = StrictServer(raise_when_gone=False, repeat_disconnect=False)

@@ -1,0 +1,128 @@
+"""On asyncio, and so on uvloop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from asyncio import current_task
+from collections.abc import Awaitable, Coroutine
+from types import TracebackType
+from typing import Any, Callable
+
+import anyio
+
+# Most servers take a message without waiting: then the task is done at once, and the loop never hears of it.
+_EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+# By which the guard's own cancellations are known before Python 3.11, which counts those of a task.
+MARK = "asgi_wsguard"
+_COUNTED = hasattr(asyncio.Task, "uncancel")
+_cancelling: Callable[[Any], int] = getattr(asyncio.Task, "cancelling", lambda task: 0)
+_uncancel: Callable[[Any], int] = getattr(asyncio.Task, "uncancel", lambda task: 0)
+
+
+class AsyncioRuntime:
+    """See `Runtime`. It calls `Task.cancel()`, once: anyio's scopes cancel again in every turn of the loop."""
+
+    __slots__ = ("_before", "_cancels", "_interrupted", "_loop", "_task")
+
+    caller = staticmethod(current_task)
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self._task = task
+        self._loop = task.get_loop()
+        self._cancels = 0
+        self._before = _cancelling(task)
+        self._interrupted: dict[asyncio.Task[Any], int] | None = None
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        return self._loop.call_at(when, callback)
+
+    def start(self, call: Callable[[], Coroutine[Any, Any, None]], over: Callable[[], None]) -> asyncio.Task[None]:
+        task = asyncio.Task(call(), loop=self._loop)  # whatever the loop's task factory is
+        task.add_done_callback(lambda _: over())
+        return task
+
+    async def finished(self, job: asyncio.Task[None]) -> None:
+        await asyncio.wait({job})
+
+    async def shielded(self, timeout: float | None, call: Callable[[], Awaitable[None]]) -> bool:
+        # anyio's shield holds against anyio's own scopes only; against Task.cancel(), which is what servers use, only
+        # a task of its own helps.
+        task = asyncio.Task(_awaiting(call), loop=self._loop, **_EAGER)
+        cancelled = None if task.done() else await _wait(task, timeout)
+        in_time = task.done()
+        if not in_time:
+            task.cancel()
+        elif not task.cancelled() and task.exception() is not None:
+            try:
+                await task  # raises what the call raised, which weighs more than a cancellation
+            finally:
+                del task  # it holds the exception, which refers to this frame
+        if cancelled is not None:
+            raise cancelled
+        return in_time
+
+    def cancel(self) -> None:
+        self._cancels += 1
+        self._task.cancel(MARK)
+
+    def coroutine(self) -> Any:
+        return self._task.get_coro()
+
+    def interruptible(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        return call
+
+    def abandonable(
+        self, call: Callable[..., Awaitable[Any]], check: Callable[[], None]
+    ) -> Callable[..., Awaitable[Any]]:
+        return call
+
+    def interrupt(self, caller: asyncio.Task[Any]) -> None:
+        self._interrupted = {**(self._interrupted or {}), caller: _cancelling(caller)}
+        caller.cancel(MARK)
+
+    def interrupted(self, caller: asyncio.Task[Any], exc: BaseException) -> bool:
+        before = self._interrupted.pop(caller, None) if self._interrupted else None
+        return before is not None and _is_ours(exc) and _uncancel(caller) <= before
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not self._cancels:
+            return False
+        others = [_uncancel(self._task) for _ in range(self._cancels)][-1]
+        return _is_ours(exc) and others <= self._before
+
+
+def _is_ours(exc: BaseException | None) -> bool:
+    return isinstance(exc, asyncio.CancelledError) and (_COUNTED or exc.args == (MARK,))
+
+
+async def _awaiting(call: Callable[[], Awaitable[None]]) -> None:
+    await call()
+
+
+async def _wait(task: asyncio.Task[None], timeout: float | None) -> asyncio.CancelledError | None:
+    """Wait for the task; return the cancellation of the waiter that came meanwhile."""
+    loop = asyncio.get_running_loop()
+    ends = None if timeout is None else loop.time() + timeout
+    try:
+        await asyncio.wait({task}, timeout=timeout)
+    except asyncio.CancelledError as exc:
+        # A cancelled anyio scope cancels again in every turn of the loop, unless it is shielded.
+        with anyio.CancelScope(shield=True):
+            while not task.done():
+                remaining = None if ends is None else ends - loop.time()
+                if remaining is not None and remaining <= 0:
+                    break
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait({task}, timeout=remaining)
+        return exc
+    return None

@@ -1,0 +1,228 @@
+"""On trio."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Awaitable, Coroutine
+from contextvars import copy_context
+from functools import partial
+from types import TracebackType
+from typing import Any, Callable
+
+import trio
+from trio.lowlevel import RunVar, current_task, spawn_system_task
+
+# How long an app that ignores its cancellation is left alone until it is cancelled again.
+PAUSE = 1.0
+# And for how many turns of the loop it hears of it.
+TURNS = 2
+# So many cancelled timers harm nobody.
+FEW = 100
+
+
+class Interrupted(BaseException):
+    """A call was ended by `TrioRuntime.interrupt`."""
+
+
+class TrioRuntime:
+    """See `Runtime`.
+
+    A cancelled scope of trio's cancels at every checkpoint, so that an app which ignores that would spin. Therefore
+    the app is in two scopes: the outer one is cancelled, and reaches the app in the moments when the inner one is no
+    shield.
+    """
+
+    __slots__ = ("_again", "_inner", "_outer", "_scope", "_task")
+
+    def __init__(self) -> None:
+        self._task = current_task()
+        self._outer = trio.CancelScope()
+        self._inner = trio.CancelScope()
+        self._scope = self._inner  # of the next interruptible call
+        self._again: _Timer | None = None
+
+    def now(self) -> float:
+        return trio.current_time()
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> _Timer:
+        alarm = _alarm.get(None)
+        if alarm is None:
+            alarm = _Alarm()
+            _alarm.set(alarm)
+        return alarm.call_at(when, callback)
+
+    def start(self, call: Callable[[], Coroutine[Any, Any, None]], over: Callable[[], None]) -> _Job:
+        job = _Job(over)
+        spawn_system_task(job.run, call, context=copy_context())
+        return job
+
+    async def finished(self, job: _Job) -> None:
+        await job.over.wait()
+
+    async def shielded(self, timeout: float | None, call: Callable[[], Awaitable[None]]) -> bool:
+        # In a task of its own, as hypercorn and anycorn shield what they send from any cancellation.
+        deadline = math.inf if timeout is None else trio.current_time() + timeout
+        with trio.CancelScope(deadline=deadline, shield=True) as scope:
+            await _in_own_task(self, call)
+        return not scope.cancelled_caught
+
+    def cancel(self) -> None:
+        self._inner.shield = False
+        self._outer.cancel()
+        spawn_system_task(self._shield_again)
+        if self._again is not None:
+            self._again.cancel()
+        self._again = self.call_at(self.now() + PAUSE, self.cancel)
+
+    async def _shield_again(self) -> None:
+        # Not at once: what is about to run hears of the cancellation at its next checkpoint.
+        for _ in range(TURNS):
+            await trio.lowlevel.checkpoint()
+        self._inner.shield = True
+
+    def coroutine(self) -> Any:
+        return self._task.coro
+
+    def caller(self) -> trio.CancelScope:
+        self._scope = trio.CancelScope()
+        return self._scope
+
+    def interruptible(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def in_scope(*args: Any) -> Any:
+            with self._scope:
+                return await call(*args)
+            raise Interrupted
+
+        return in_scope
+
+    def abandonable(
+        self, call: Callable[..., Awaitable[Any]], check: Callable[[], None]
+    ) -> Callable[..., Awaitable[Any]]:
+        async def checked(*args: Any) -> None:
+            check()
+            await call(*args)
+
+        return self.interruptible(partial(_in_own_task, self, checked))
+
+    def interrupt(self, caller: trio.CancelScope) -> None:
+        caller.cancel()
+
+    def interrupted(self, caller: trio.CancelScope, exc: BaseException) -> bool:
+        return isinstance(exc, Interrupted)
+
+    def __enter__(self) -> None:
+        self._outer.__enter__()
+        self._inner.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if self._again is not None:
+            self._again.cancel()
+        if kind is GeneratorExit:
+            return False  # the coroutine is being thrown away, and trio may run no more
+        self._inner.__exit__(kind, exc, traceback)
+        return bool(self._outer.__exit__(kind, exc, traceback))
+
+
+class _Job:
+    def __init__(self, over: Callable[[], None]) -> None:
+        self._scope = trio.CancelScope()
+        self._tell = over
+        self.over = trio.Event()
+
+    async def run(self, call: Callable[[], Awaitable[None]]) -> None:
+        with self._scope:
+            await call()
+        self.over.set()
+        self._tell()
+
+    def cancel(self) -> None:
+        self._scope.cancel()
+
+
+async def _in_own_task(runtime: TrioRuntime, call: Callable[..., Awaitable[None]], *args: Any) -> None:
+    """Await the call in a task that is left to itself when this one is cancelled."""
+    raised: list[BaseException] = []
+
+    async def run() -> None:
+        try:
+            await call(*args)
+        except Exception as exc:
+            raised.append(exc)
+
+    job = runtime.start(run, lambda: None)
+    try:
+        await job.over.wait()
+    finally:
+        job.cancel()
+    if raised:
+        raise raised.pop()  # what is kept refers to this frame
+
+
+class _Timer:
+    __slots__ = ("_alarm", "_call")
+
+    def __init__(self, alarm: _Alarm, call: Callable[[], None]) -> None:
+        self._alarm = alarm
+        self._call: Callable[[], None] | None = call
+
+    @property
+    def waits(self) -> bool:
+        return self._call is not None
+
+    def cancel(self) -> None:
+        if self._call is not None:
+            self._call = None
+            self._alarm.left_out()
+
+    def fire(self) -> None:
+        call = self._call
+        if call is not None:
+            self.cancel()
+            call()
+
+
+class _Alarm:
+    """Calls back at the times asked for: one system task for all, which is there while there is a timer."""
+
+    def __init__(self) -> None:
+        self._timers: list[tuple[float, int, _Timer]] = []
+        self._numbers = itertools.count()
+        self._waiting = 0  # timers that are not cancelled
+        self._sleep = trio.CancelScope()
+        spawn_system_task(self._run)
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> _Timer:
+        context = copy_context()
+        timer = _Timer(self, lambda: context.run(callback))
+        heapq.heappush(self._timers, (when, next(self._numbers), timer))
+        self._waiting += 1
+        self._sleep.deadline = self._timers[0][0]
+        return timer
+
+    def left_out(self) -> None:
+        self._waiting -= 1
+        if not self._waiting:
+            self._timers.clear()
+            self._sleep.deadline = -math.inf
+        elif len(self._timers) > 2 * self._waiting + FEW:
+            self._timers = [timer for timer in self._timers if timer[2].waits]
+            heapq.heapify(self._timers)
+
+    async def _run(self) -> None:
+        while True:
+            with self._sleep:
+                await trio.sleep_forever()
+            now = trio.current_time()
+            while self._timers and self._timers[0][0] <= now:
+                heapq.heappop(self._timers)[2].fire()
+            if not self._waiting:
+                _alarm.set(None)
+                return
+            self._sleep = trio.CancelScope(deadline=self._timers[0][0])
+
+
+_alarm: RunVar[_Alarm | None] = RunVar("asgi_wsguard")

@@ -1,0 +1,67 @@
+"""What goes wrong while the guard receives ahead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+from virtual_clock import in_virtual_time
+
+from asgi_wsguard import WebSocketGuardMiddleware
+from asgi_wsguard.testing import StrictServer
+
+ACCEPT = {"type": "websocket.accept"}
+
+
+class ServerError(Exception):
+    pass
+
+
+class Faulty(StrictServer):
+    """Its receive() fails after the connect, once."""
+
+    failed = False
+
+    async def receive(self) -> dict[str, Any]:
+        if self.client.accepted and not self.failed:
+            self.failed = True
+            raise ServerError
+        return await super().receive()
+
+
+@in_virtual_time
+async def test_an_error_of_the_servers_receive_is_kept_for_the_app() -> None:
+    got: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        await anyio.sleep(2)
+        with pytest.raises(ServerError):
+            await receive()
+        server.client_leaves(1001)
+        got.append(await receive())
+
+    server = Faulty("/ws")
+    await server.run(WebSocketGuardMiddleware(app))
+    assert [message["type"] for message in got] == ["websocket.disconnect"]
+    assert server.violations == []
+
+
+@in_virtual_time
+async def test_e9_a_server_that_refuses_even_that() -> None:
+    class Refusing(StrictServer):
+        async def send(self, message: Any) -> None:
+            raise ServerError
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(ACCEPT)
+        await anyio.sleep(1)
+
+    guarded = WebSocketGuardMiddleware(app, max_connections=1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(StrictServer("/ws").run, guarded)
+        await anyio.sleep(0.5)
+        with pytest.raises(ServerError):
+            await Refusing("/ws").run(guarded)

@@ -1,0 +1,251 @@
+"""Time that passes at once: the clock jumps to the next timer as soon as there is nothing else to do.
+
+On asyncio by an event loop of its own, on trio by trio's own clock. uvloop keeps its time to itself. Each run ends with
+a look at what it leaves behind: no task, no timer, no error that nobody heard of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import math
+import selectors
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import trio
+import trio.testing
+
+# A test that takes longer waits for what never comes.
+FOR_EVER = 3600.0
+# No test needs so many turns of the loop at one moment: something spins.
+SPINNING = 50_000
+
+
+class Spinning(AssertionError):
+    """The event loop has work in every turn, and time stands still."""
+
+
+class World(Protocol):
+    """One run of an event loop."""
+
+    steps: int  # turns of asyncio's loop, steps of trio's tasks
+
+    def run(self, main: Callable[[], Awaitable[None]]) -> None: ...
+
+    def leftovers(self) -> list[Any]:
+        """Return the tasks and timers that were not there when the run began."""
+
+    def hold(self, delta: int) -> None:
+        """Let time stand still, and wait for threads, while the sum of what was given is not 0."""
+
+    # On trio its own: anyio 4.0 does not know the newer releases' way.
+    in_thread: Callable[[Callable[[], object]], Awaitable[object]]
+
+
+_world: ContextVar[World] = ContextVar("world")
+
+
+def run(backend: str, test: Callable[..., Awaitable[None]], *args: Any, **kwargs: Any) -> None:
+    """Await `test(...)` in virtual time that begins at 0, on "asyncio" or "trio"."""
+    world: World = {"asyncio": Asyncio, "trio": Trio}[backend]()
+
+    async def main() -> None:
+        _world.set(world)
+        with anyio.fail_after(FOR_EVER):
+            await test(*args, **kwargs)
+        for _ in range(3):  # a task that was cancelled just now may take its leave
+            await anyio.lowlevel.checkpoint()
+        assert world.leftovers() == []
+
+    world.run(main)
+
+
+def in_virtual_time(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Make a test for pytest of an async one; it runs on each `anyio_backend`."""
+
+    names = list(inspect.signature(test).parameters)
+
+    @functools.wraps(test)
+    def wrapper(**kwargs: Any) -> None:
+        backend = kwargs["anyio_backend"] if "anyio_backend" in names else kwargs.pop("anyio_backend")
+        run(backend, test, **kwargs)
+
+    parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in {*names, "anyio_backend"}]
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return wrapper
+
+
+def steps() -> int:
+    """Return how much the event loop has done up to now."""
+    return _world.get().steps
+
+
+class Thread:
+    """A worker thread that waits until it is let go. Time passes meanwhile, but stands still until it has ended."""
+
+    def __init__(self) -> None:
+        self._go = threading.Event()
+        self._waiting = self._held = False
+
+    async def wait(self) -> None:
+        """Sit in the thread."""
+        self._waiting = True
+        try:
+            await _world.get().in_thread(lambda: self._go.wait(60))  # so that a test that fails ends at last
+        finally:
+            self._go.set()
+            self._waiting = False
+            if self._held:
+                _world.get().hold(-1)
+
+    def let_go(self) -> None:
+        """Let the thread end."""
+        if self._waiting and not self._held:
+            self._held = True
+            _world.get().hold(1)
+        self._go.set()
+
+
+class Asyncio:
+    """See `World`."""
+
+    in_thread = staticmethod(anyio.to_thread.run_sync)
+
+    def __init__(self) -> None:
+        self._loop = VirtualLoop()
+        self._unheard: list[Any] = []
+        self._loop.set_exception_handler(lambda loop, context: self._unheard.append(context))
+        self._threads = threading.enumerate()
+
+    @property
+    def steps(self) -> int:
+        return self._loop.turns
+
+    def run(self, main: Callable[[], Awaitable[None]]) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(main())
+            assert self._unheard == []
+        finally:
+            self._end()
+            asyncio.set_event_loop(None)
+            self._loop.close()
+
+    def _end(self) -> None:
+        """End what a test that fails leaves behind."""
+        for _ in range(100):
+            left = asyncio.all_tasks(self._loop)
+            if not left:
+                break
+            for task in left:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.wait(left, timeout=1))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        for thread in threading.enumerate():
+            if thread not in self._threads:
+                thread.join()
+
+    def leftovers(self) -> list[Any]:
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        handles = [*self._loop._scheduled, *self._loop._ready]  # type: ignore[attr-defined]
+        return tasks + [handle for handle in handles if not handle.cancelled() and handle not in self._loop.of_threads]
+
+    def hold(self, delta: int) -> None:
+        self._loop.held += delta
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop of asyncio's that never sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.turns = self.held = self._turns_now = 0
+        self.of_threads: list[asyncio.Handle] = []
+        super().__init__(_Selector(self))
+
+    def time(self) -> float:
+        return self.now
+
+    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> asyncio.Handle:
+        self.of_threads.append(super().call_soon_threadsafe(*args, **kwargs))
+        return self.of_threads[-1]
+
+    def turn(self) -> None:
+        self.turns += 1
+        self._turns_now += 1
+        if self._turns_now > SPINNING:
+            self._turns_now = 0
+            raise Spinning
+
+    def jump(self) -> None:
+        self._turns_now = 0
+        self.now = max(self.now, self._scheduled[0].when())  # type: ignore[attr-defined]
+
+
+class _Selector(selectors.DefaultSelector):
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> Any:
+        self._loop.turn()
+        if timeout is None or (timeout and self._loop.held):
+            return super().select()  # only a thread can go on from here
+        ready = super().select(0)
+        if timeout and not ready:
+            self._loop.jump()
+        return ready
+
+
+class Trio(trio.abc.Instrument):
+    """See `World`."""
+
+    in_thread = staticmethod(trio.to_thread.run_sync)
+
+    def __init__(self) -> None:
+        self.steps = self._held = self._steps_now = 0
+        self._now = 0.0
+        self._clock = trio.testing.MockClock(autojump_threshold=0)
+        self._before: set[trio.lowlevel.Task] = set()
+
+    def run(self, main: Callable[[], Awaitable[None]]) -> None:
+        async def counted() -> None:
+            self._before = set(_tasks())
+            await main()
+
+        trio.run(counted, clock=self._clock, instruments=[self])
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.steps += 1
+        self._steps_now = self._steps_now + 1 if self._now == self._clock.current_time() else 0
+        self._now = self._clock.current_time()
+        if self._steps_now > SPINNING:
+
+            def spins() -> float:
+                raise Spinning
+
+            self._clock.current_time = spins  # type: ignore[method-assign]  # nothing else stops trio then
+
+    def leftovers(self) -> list[Any]:
+        seconds = trio.lowlevel.current_statistics().seconds_to_next_deadline
+        timers = [] if math.isinf(seconds) else [f"a timer in {seconds} s"]
+        return [task for task in _tasks() if task not in self._before] + timers
+
+    def hold(self, delta: int) -> None:
+        self._held += delta
+        self._clock.autojump_threshold = math.inf if self._held else 0
+
+
+def _tasks() -> Iterator[trio.lowlevel.Task]:
+    found = [trio.lowlevel.current_root_task()]
+    for task in found:
+        assert task is not None
+        yield task
+        found += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
