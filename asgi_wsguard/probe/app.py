@@ -1,8 +1,9 @@
 """The ASGI app that a probed server serves.
 
 ``/bare/<scenario>/<visit>`` and ``/guarded/<scenario>/<visit>`` are websockets, and so is ``/raising/...``, where the
-guard leaves a denial to the crash path of a server without the extension; ``GET /left/<visit>/<seconds>`` tells
-what a visit has left behind, ``GET /`` that the server answers. Old servers in other environments serve it too: it
+guard leaves a denial to the crash path of a server without the extension. ``GET /reached/<visit>/<seconds>/<note>``
+waits until its app has noted that, or has ended; ``GET /left/<visit>/<seconds>`` waits for the end, and tells what the
+visit has left behind; ``GET /`` tells that the server answers. Old servers in other environments serve it too: it
 imports the standard library, anyio and asgi_wsguard only.
 """
 
@@ -11,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, Callable
 
 import anyio
 
@@ -60,13 +61,21 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
 
 
+@cache
+def _served(kind: str, name: str) -> App:
+    """Return a scenario's app: one for all its visits, with one guard."""
+    scenario = _BY_NAME[name]
+    served = scenario.app
+    if kind != "bare":
+        crash_path = "raise" if kind == "raising" else "close"
+        for _ in range(scenario.guards):
+            served = WebSocketGuardMiddleware(served, without_extension=crash_path, **scenario.options)
+    return served
+
+
 async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
     _, kind, name, number = scope["path"].split("/")
-    scenario = _BY_NAME[name]
-    serve: App = scenario.app
-    if kind != "bare":
-        for _ in range(scenario.guards):
-            serve = WebSocketGuardMiddleware(serve, without_extension="raise" if kind == "raising" else "close")
+    serve = _served(kind, name)
     visit = _visits[number] = Visit(extension="websocket.http.response" in (scope.get("extensions") or {}))
     token = VISIT.set(visit)
     try:
@@ -75,17 +84,19 @@ async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
         if visit.server.cancel_called and not visit.server.cancelled_caught:
             visit.notes.append("the cancellation was swallowed")
     finally:
-        visit.over.set()
+        visit.end()
         VISIT.reset(token)
 
 
 async def _http(scope: Scope, receive: Receive, send: Send) -> None:
     answer: dict[str, Any] = {}
-    if scope["path"] == "/":
-        _new_tasks()  # what is there before the first visit is no visit's
+    _, asked, *more = scope["path"].split("/")
+    if asked == "left":
+        answer = await _left(*more)
+    elif asked == "reached":
+        await _reached(*more)
     else:
-        _, _, number, seconds = scope["path"].split("/")
-        answer = await _left(_visits.get(number), float(seconds))
+        _new_tasks()  # what is there before the first visit is no visit's
     body = json.dumps(answer).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -96,23 +107,46 @@ async def _http(scope: Scope, receive: Receive, send: Send) -> None:
 _guarded_http = WebSocketGuardMiddleware(_http)
 
 
-async def _left(visit: Visit | None, seconds: float) -> dict[str, Any]:
-    """Wait until nothing is left, but no longer than that; then tell what there is."""
-    deadline = time.monotonic() + seconds
-    while True:
-        tasks = _new_tasks()
-        running = visit is not None and not visit.over.is_set()
-        if not (tasks or running) or time.monotonic() >= deadline:
-            break
-        await anyio.sleep(0.01)
+async def _reached(number: str, seconds: str, note: str) -> None:
+    """Wait until the app has noted that, or has ended, but no longer than so many seconds."""
+
+    def reached() -> bool:
+        visit = _visits.get(number)
+        return visit is not None and (visit.over.is_set() or note in visit.notes)
+
+    await _wait_until(reached, float(seconds))
+
+
+async def _left(number: str, seconds: str) -> dict[str, Any]:
+    """Wait until nothing is left, but no longer than so many seconds; then tell what there is, and stop the app."""
+
+    def ended() -> bool:
+        visit = _visits.get(number)
+        if visit is not None:
+            visit.released.set()
+        return (visit is None or visit.over.is_set()) and not _new_tasks()
+
+    await _wait_until(ended, float(seconds))
+    called = number in _visits
+    visit = _visits[number] if called else Visit(extension=False)
+    running = called and not visit.over.is_set()
+    if running:
+        visit.server.cancel()
     return {
-        "called": visit is not None,
+        "called": called,
         "running": running,
-        "tasks": sorted(tasks.elements()),
-        "notes": visit.notes if visit else [],
-        "log": visit.log if visit else [],
-        "extension": visit.extension if visit else False,
+        "seconds": visit.seconds,
+        "tasks": sorted(_new_tasks().elements()),
+        "notes": visit.notes,
+        "log": visit.log,
+        "extension": visit.extension,
     }
+
+
+async def _wait_until(done: Callable[[], bool], seconds: float) -> None:
+    deadline = anyio.current_time() + seconds
+    while not done() and anyio.current_time() < deadline:
+        await anyio.sleep(0.01)
 
 
 _usual: Counter[str] | None = None

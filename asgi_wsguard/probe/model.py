@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Awaitable, Coroutine, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Callable, Union
 
 Message = Any
@@ -25,7 +25,7 @@ class Say:
 
 @dataclass(frozen=True)
 class Hear:
-    """Wait for a message."""
+    """Wait for the next message."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,29 @@ class Leave:
 
 @dataclass(frozen=True)
 class Vanish:
-    """Cut the connection: a reset, no close frame."""
+    """Cut the connection without a close frame."""
+
+    reset: bool = True
+    """By a reset; otherwise the end of the stream comes after what was sent."""
 
 
-Step = Union[Say, Hear, Leave, Vanish]
+@dataclass(frozen=True)
+class Until:
+    """Read nothing until the app has noted this, or has ended."""
+
+    note: str = ""
+    """Empty: wait for its end."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Read nothing for so many seconds."""
+
+    seconds: float
+
+
+Early = Union[Until, Pause, Vanish]
+Step = Union[Say, Hear, Leave, Vanish, Until, Pause]
 
 
 # What the client must get.
@@ -76,7 +95,8 @@ class Closed:
 
     code: int
     reason: str = ""
-    messages: tuple[str | bytes, ...] = ()
+    messages: tuple[str | bytes, ...] | None = ()
+    """`None`: as many as the server sent."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +104,14 @@ class Gone:
     """The client itself has left, and waits for nothing."""
 
 
-Outcome = Union[Denied, Cut, Refused, Closed, Gone]
+@dataclass(frozen=True)
+class OneOf:
+    """Two things happen at once: each of these is right."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+Outcome = Union[Denied, Cut, Refused, Closed, Gone, OneOf]
 
 
 @dataclass(frozen=True)
@@ -96,13 +123,25 @@ class Scenario:
     title: str
     app: App
     client_gets: Outcome
-    app_sees: tuple[str, ...] = ()
-    """What the app noted."""
-    raises: str = ""
-    """The exception that goes on to the server, and shows in its log."""
-    logs: str = ""
-    """The level and the clause of the line that the guard logs; two for a repair after which the app went wrong."""
+    app_sees: tuple[str, ...] | None = ()
+    """What the app noted; `None`: it depends."""
+    raises: str | None = ""
+    """The exception that goes on to the server, and shows in its log; `None`: it depends."""
+    logs: str | None = ""
+    """The level and the clause of the line that the guard logs; two for a repair after which the app went wrong;
+    `None`: it depends."""
+    early: tuple[Early, ...] = ()
+    """What the client does before it waits for the answer to its handshake."""
     steps: tuple[Step, ...] = ()
+    """What it does on the open websocket."""
     offers: tuple[str, ...] = ()
     """The subprotocols that the client offers."""
     guards: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the guard."""
+    client_waits: float = 0.0
+    """The client is done after so many seconds, not earlier."""
+    app_stays: float = 0.0
+    """The app has ended after so many seconds, not earlier."""
+    company: bool = False
+    """Another client is there already, and stays meanwhile."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from asgi_wsguard.probe.model import Closed, Cut, Denied, Scenario
+from asgi_wsguard.probe.model import Closed, Cut, Denied, OneOf, Outcome, Scenario
 
 APP = "asgi_wsguard.probe.app:app"
 
@@ -46,26 +46,44 @@ class Server:
     def expects(self, scenario: Scenario) -> Scenario:
         """Return the scenario with what this server can do of it."""
         scenario = replace(scenario, **self.instead.get(scenario.name, {}))
-        if not self.denial:
-            if isinstance(scenario.client_gets, (Denied, Cut)):
-                scenario = replace(scenario, client_gets=Denied(403, body=None))
-            if scenario.clause in ("H6", "H8"):
-                scenario = replace(scenario, logs="WARNING H9")
-        if not self.close_reason and isinstance(scenario.client_gets, Closed):
-            scenario = replace(scenario, client_gets=replace(scenario.client_gets, reason=""))
-        return scenario
+        if not self.denial and scenario.clause in ("H6", "H8"):
+            scenario = replace(scenario, logs="WARNING H9")
+        return replace(scenario, client_gets=self._sends(scenario.client_gets))
+
+    def _sends(self, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, OneOf):
+            return OneOf(tuple(self._sends(one) for one in outcome.outcomes))
+        if isinstance(outcome, (Denied, Cut)) and not self.denial:
+            return Denied(403, body=None)
+        if isinstance(outcome, Closed) and not self.close_reason:
+            return replace(outcome, reason="")
+        return outcome
 
 
 REFUSED = "invalid close code"
 """In the text of the exception by which daphne refuses one."""
+
+
+NEVER_STUCK: Mapping[str, Any] = {
+    "client_gets": OneOf((Closed(1000, messages=None), Closed(1006, messages=None))),
+    "app_sees": (),
+    "logs": "DEBUG O1",
+    "client_waits": 0.0,
+    "steps": (),
+}
+"""It takes all that the app sends, and keeps what the client does not read."""
 
 SERVERS = (
     Server("uvicorn-sansio", "-m uvicorn --ws websockets-sansio --port {port} {app}"),
     Server(
         "uvicorn-websockets",
         "-m uvicorn --ws websockets --port {port} {app}",
-        # It answers as soon as the denial begins, and takes what there is of the body for the whole.
-        instead={"raises-inside-body": {"client_gets": Denied(401, body=b"half")}},
+        instead={
+            # It answers as soon as the denial begins, and takes what there is of the body for the whole.
+            "raises-inside-body": {"client_gets": Denied(401, body=b"half")},
+            # It takes no message while another one is stuck.
+            "returns-in-vain": {"logs": "ERROR O1", "raises": "AssertionError"},
+        },
     ),
     Server("uvicorn-wsproto", "-m uvicorn --ws wsproto --port {port} {app}"),
     Server("hypercorn-asyncio", "-m hypercorn -k asyncio -b 127.0.0.1:{port} {app}"),
@@ -76,8 +94,20 @@ SERVERS = (
         # It never ends the stream of an app that crashed: the client gets out when the idle connection is cut.
         "-m hypercorn -k asyncio --keep-alive 1 -b 127.0.0.1:{port} {app}",
         http2=True,
-        # It forgets the stream with its close frame, and stumbles over the client's.
+        # It forgets the stream with its close frame, and stumbles over the client's,
         own_errors=("KeyError: 1",),
+        instead={
+            # which cancels the app.
+            "waits-until-left": {"logs": "DEBUG O3", "app_stays": 0.0},
+            "ignores-everything": {"logs": "DEBUG O3", "app_stays": 0.0},
+            "pushes-until-left": {"logs": None},
+            "lives-on": {"logs": None},
+            "stays-after-close": {"logs": "", "app_stays": 0.0},
+            "loops-after-leaving": {"app_sees": None},
+            "loops-after-close": {"app_sees": None},
+            # It lets no app wait for a client that does not read.
+            "sends-in-vain": NEVER_STUCK,
+        },
     ),
     Server("anycorn-asyncio", "-m anycorn -k asyncio -b 127.0.0.1:{port} {app}"),
     Server("anycorn-trio", "-m anycorn -k trio -b 127.0.0.1:{port} {app}"),
@@ -91,16 +121,30 @@ SERVERS = (
             "accepts-and-is-cancelled": {"client_gets": Closed(1011), "logs": "ERROR O3", "raises": REFUSED},
             "closes-1006": {"logs": "WARNING O4, ERROR O2", "raises": REFUSED},
             "closes-1015": {"logs": "WARNING O4, ERROR O2", "raises": REFUSED},
+            "idles": {"client_gets": Closed(1011), "app_sees": (), "logs": "ERROR O13", "raises": REFUSED},
+            # Either the app is cancelled, or a send of its own fails first.
+            "lives-on": {"client_gets": Closed(1011, messages=None), "logs": "ERROR O14", "raises": None},
+            "lives-and-left": {"client_gets": OneOf((Closed(1000), Closed(1011)))},
+            "sends-in-vain": NEVER_STUCK,
+            "returns-in-vain": {"logs": "DEBUG O1"},
         },
-        own_errors=("CancelledError",),
+        own_errors=("CancelledError", REFUSED),  # up to a second late
     ),
     Server(
         "granian",
         "-m granian --interface asgi --port {port} {app}",
-        # It takes the body of a denial in one piece only: the app sees its error, and the client the status (H7).
         instead={
-            name: {"client_gets": Denied(401, body=b""), "logs": "ERROR H7", "raises": "RuntimeError"}
-            for name in ("denies", "returns-inside-body", "raises-inside-body")
+            # It takes the body of a denial in one piece only: the app sees its error, and the client the status (H7).
+            **{
+                name: {"client_gets": Denied(401, body=b""), "logs": "ERROR H7", "raises": "RuntimeError"}
+                for name in ("denies", "returns-inside-body", "raises-inside-body")
+            },
+            # It tells nobody that the client has left before the handshake is answered, and refuses the answer then.
+            **{
+                name: {"app_sees": ("waiting",), "logs": "ERROR H4", "raises": "RuntimeError"}
+                for name in ("accepts-too-late", "accepts-after-reset", "denies-too-late")
+            },
+            "never-decides": {"logs": "ERROR H4", "raises": "RuntimeError"},
         },
     ),
     Server("gunicorn-asgi", "-m gunicorn --no-control-socket -k asgi -b 127.0.0.1:{port} {app}", denial=False),
@@ -117,7 +161,7 @@ class Running:
 
     server: Server
     port: int
-    pid: int
+    process: subprocess.Popen[bytes]
     logfile: Path
 
     def log(self, start: int = 0) -> str:
@@ -146,7 +190,7 @@ def running(
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
                 start_new_session=True,
             )
-        process_is_up = Running(server, port, process.pid, logfile)
+        process_is_up = Running(server, port, process, logfile)
         try:
             _wait_until_it_answers(process, process_is_up)
             yield process_is_up
@@ -154,14 +198,16 @@ def running(
             stop(process)
 
 
-def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> None:
-    """Ask the process to end, and make it after that many seconds."""
+def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> bool:
+    """Ask the process to end, and make it after that many seconds; tell whether it ended by itself."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(patience)
+    by_itself = process.poll() is not None
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    return by_itself
 
 
 def _free_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -15,9 +16,19 @@ class Visit:
     extension: bool
     notes: list[str] = field(default_factory=list)
     log: list[tuple[str, str]] = field(default_factory=list)
+    start: float = field(default_factory=anyio.current_time)
+    seconds: float = 0.0
+    """How long the app ran, by the clock of the event loop."""
     over: anyio.Event = field(default_factory=anyio.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+    """The client is done: an app that nothing else can stop may end now."""
     server: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """Around the app and its guard: cancelling it is what a server does that stops."""
+
+    def end(self) -> None:
+        """Note that the app has ended."""
+        self.seconds = anyio.current_time() - self.start
+        self.over.set()
 
 
 VISIT: ContextVar[Visit] = ContextVar("VISIT")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asgi_wsguard.probe.client import visit
+from asgi_wsguard.probe.model import Leave
 from asgi_wsguard.probe.play import play
 from asgi_wsguard.probe.scenarios import SCENARIOS
-from asgi_wsguard.probe.servers import SERVERS, Running, Server, answers, running
+from asgi_wsguard.probe.servers import SERVERS, Running, Server, answers, running, stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,12 +23,14 @@ CLAUSES = [
     "H1",
     "H2",
     "H3",
+    "H4",
     "H5",
     "H6",
     "H7",
     "H8",
     "H10",
     "H11",
+    "H12",
     "H13",
     "H14",
     "O1",
@@ -37,13 +40,20 @@ CLAUSES = [
     "O5",
     "O6",
     "O7",
+    "O8",
     "O9",
     "O10",
     "O11",
+    "O12",
+    "O13",
+    "O14",
+    "O15",
     "E2",
     "E3",
+    "E4",
     "E6",
     "E8",
+    "E9",
 ]
 
 
@@ -90,6 +100,18 @@ def test_log_is_clean(served: Running) -> None:
     # Before Python 3.12 asyncio says so of hypercorn's own KeyError over HTTP/2, too.
     assert "never retrieved" not in log or served.server.own_errors
     assert answers(served.port)
+
+
+def test_sigterm_stops_it_at_once(served: Running) -> None:
+    """Nothing of what was played holds it up. It comes last, as the server is gone then."""
+    assert stop(served.process)
+
+
+@pytest.mark.parametrize(("kind", "patience", "stops"), [("bare", 2.0, False), ("guarded", 10.0, True)])
+def test_an_app_that_outlives_its_client_does_not_hold_up_uvicorn(kind: str, patience: float, stops: bool) -> None:
+    with running(SERVERS[0]) as process:
+        visit(process.port, f"/{kind}/waits-until-left/1", steps=(Leave(),))
+        assert stop(process.process, patience) is stops
 
 
 def test_a_missing_server_fails() -> None:

@@ -12,26 +12,47 @@ import pytest
 import test_contract
 from environments import environment
 
-from asgi_wsguard.probe.model import Closed, Refused
+from asgi_wsguard.probe.model import Closed, Refused, Vanish
 from asgi_wsguard.probe.play import play
 from asgi_wsguard.probe.scenarios import SCENARIOS
-from asgi_wsguard.probe.servers import SERVERS, Running, Server, running
+from asgi_wsguard.probe.servers import NEVER_STUCK, SERVERS, Running, Server, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
 # What sends the reason of a close came with 0.14, the denial extension with 0.25.
-OLDEST = {"denial": False, "close_reason": False}
+OLDEST: Mapping[str, Any] = {"denial": False, "close_reason": False}
 # websockets 8 does not know the close code 1012. The guard leaves the connection to the server, which cuts it (O11).
 NO_1012 = {
-    "instead": {
-        "accepts-and-is-cancelled": {"client_gets": Closed(1006), "logs": "ERROR O3", "raises": "invalid status code"},
-    },
-    "own_errors": ("CancelledError",),
+    "accepts-and-is-cancelled": {"client_gets": Closed(1006), "logs": "ERROR O3", "raises": "invalid status code"}
 }
 # Up to 0.52.0 it adds a content-length to the one that the app has set.
-TWO_LENGTHS = {"instead": {"denies-with-length": {"client_gets": Refused("more than one of content-length")}}}
+TWO_LENGTHS = {"denies-with-length": {"client_gets": Refused("more than one of content-length")}}
+# It comes with websockets 16.
+NO_ASSERTION: dict[str, Any] = {"returns-in-vain": {}}
+# It tells an app that only sends by an error of another library's that the client has left.
+CONNECTION_CLOSED = {
+    name: {"logs": "ERROR O2", "raises": "ConnectionClosed"}
+    for name in ("pushes-until-left", "pushes-until-hung-up", "pushes-until-reset")
+}
+PROTOCOL_ERROR = {"pushes-until-left": {"logs": "ERROR O2", "raises": "LocalProtocolError"}}
+HANDLER_IS_CLOSED = {
+    name: {"logs": "ERROR O2", "raises": "the handler is closed"}
+    for name in ("pushes-until-hung-up", "pushes-until-reset")
+}
+# Who sends to a client that does not read waits for ever, also when it has left.
+STAYS_STUCK = {"returns-in-vain": {"steps": (), "logs": "DEBUG O1"}}
+# It lets no app wait for a client that does not read.
+UNSTUCK = {"sends-in-vain": NEVER_STUCK, "returns-in-vain": {"logs": "DEBUG O1"}}
+# It tells of a client that has vanished only if the connection was reset.
+NO_END_OF_STREAM = {
+    **{
+        name: {"logs": "ERROR H4", "raises": "the handler is closed"}
+        for name in ("accepts-too-late", "denies-too-late", "never-decides")
+    },
+    **{name: {"steps": (Vanish(),)} for name in ("waits-until-hung-up", "pushes-until-hung-up")},
+}
 
 
 @dataclass(frozen=True)
@@ -55,43 +76,67 @@ class Release:
         return replace(newest, name=f"{newest.name}-{self.version}", **differences)
 
 
+THE_OLDEST = {
+    "uvicorn-websockets": {
+        **OLDEST,
+        "instead": {**NO_1012, **NO_ASSERTION, **CONNECTION_CLOSED},
+        "own_errors": ("CancelledError", "IncompleteReadError", "ConnectionResetError"),
+    },
+    "uvicorn-wsproto": {**OLDEST, "instead": {**NO_END_OF_STREAM, **STAYS_STUCK}},
+}
+
 # httptools 0.1.1 and uvloop 0.14 have no wheels for 3.9, so the oldest get the next.
 RELEASES = (
     Release(
         "0.13.2",
         "3.9",
         "websockets==8.1 wsproto==1.0.0 h11==0.11.0 httptools==0.1.2 uvloop==0.15.3",
-        {"uvicorn-websockets": {**OLDEST, **NO_1012}, "uvicorn-wsproto": OLDEST},
+        THE_OLDEST,
     ),
     Release(
         "0.13.3",
         "3.9",
         "websockets==8.1 wsproto==1.0.0 h11==0.11.0 httptools==0.1.2 uvloop==0.15.3",
-        {"uvicorn-websockets": {**OLDEST, **NO_1012}, "uvicorn-wsproto": OLDEST},
+        THE_OLDEST,
     ),
     Release(
         "0.20.0",
         "3.11",
         "websockets==10.4 wsproto==1.2.0 h11==0.14.0 httptools==0.5.0 uvloop==0.17.0",
-        {"uvicorn-websockets": {"denial": False}, "uvicorn-wsproto": {"denial": False}},
+        {
+            "uvicorn-websockets": {
+                "denial": False,
+                "instead": {**NO_ASSERTION, **CONNECTION_CLOSED},
+                "own_errors": ("IncompleteReadError", "ConnectionResetError"),
+            },
+            "uvicorn-wsproto": {"denial": False, "instead": {**PROTOCOL_ERROR, **STAYS_STUCK}},
+        },
     ),
     Release(
         "0.30.6",
         "3.12",
         "websockets==12.0 wsproto==1.2.0 h11==0.14.0 httptools==0.6.1 uvloop==0.19.0",
-        {"uvicorn-websockets": {}, "uvicorn-wsproto": {}},
+        {"uvicorn-websockets": {"instead": NO_ASSERTION}, "uvicorn-wsproto": {"instead": STAYS_STUCK}},
     ),
     Release(
         "0.38.0",
         "3.13",
         "websockets==15.0.1 wsproto==1.2.0 h11==0.16.0 httptools==0.7.1 uvloop==0.22.1",
-        {"uvicorn-websockets": {}, "uvicorn-wsproto": {}, "uvicorn-sansio": TWO_LENGTHS},
+        {
+            "uvicorn-websockets": {"instead": NO_ASSERTION},
+            "uvicorn-wsproto": {"instead": STAYS_STUCK},
+            "uvicorn-sansio": {"instead": {**TWO_LENGTHS, **UNSTUCK, **HANDLER_IS_CLOSED}},
+        },
     ),
     Release(
         "0.50.2",
         "3.13",
         "websockets==16.0 wsproto==1.3.2 h11==0.16.0 httptools==0.8.0 uvloop==0.22.1",
-        {"uvicorn-websockets": {}, "uvicorn-wsproto": {}, "uvicorn-sansio": TWO_LENGTHS},
+        {
+            "uvicorn-websockets": {},
+            "uvicorn-wsproto": {},
+            "uvicorn-sansio": {"instead": {**TWO_LENGTHS, **UNSTUCK, **HANDLER_IS_CLOSED}},
+        },
     ),
 )
 
@@ -120,6 +165,9 @@ def test_without_the_guard_it_does_not(served: Running) -> None:
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in ("accepts-and-raises", "sends-both")]
     results = [play(served, scenario, guarded=False, patience=1.0) for scenario in scenarios]
     assert [bool(result.faults) for result in results] == [True, True]
+
+
+test_sigterm_stops_it_at_once = test_contract.test_sigterm_stops_it_at_once
 
 
 def test_without_the_guard_the_origin_keeps_a_task_for_each_client() -> None:

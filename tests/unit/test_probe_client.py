@@ -16,8 +16,9 @@ import h2.events
 import h2.settings
 import pytest
 
-from asgi_wsguard.probe.client import Observation, visit
-from asgi_wsguard.probe.model import Hear, Leave, Say, Vanish
+from asgi_wsguard.probe.client import Observation, staying, visit
+from asgi_wsguard.probe.client.wire import Wire
+from asgi_wsguard.probe.model import Hear, Leave, Pause, Say, Until, Vanish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -161,9 +162,91 @@ def test_steps() -> None:
     assert (seen.messages, seen.code) == (["hi"], 1000)
 
 
-def test_vanish() -> None:
-    seen = opened(stay=True, steps=(Vanish(),))
-    assert (seen.status, seen.code, seen.cut, seen.hung) == (101, None, False, False)
+def test_two_messages_at_once() -> None:
+    seen = opened(b"\x81\x02hi\x81\x02ho", b"\x88\x02\x03\xe8", steps=(Hear(), Hear(), Leave()))
+    assert (seen.messages, seen.code) == (["hi", "ho"], 1000)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_vanish(reset: bool) -> None:
+    seen = opened(stay=True, steps=(Vanish(reset),))
+    assert (seen.status, seen.code, seen.cut, seen.hung, seen.left) == (101, None, False, False, True)
+
+
+@pytest.mark.parametrize(("reset", "end"), [(False, "b''"), (True, "Connection reset by peer")])
+def test_vanish_before_the_answer(reset: bool, end: str) -> None:
+    found = []
+
+    def serve(connection: socket.socket) -> None:
+        request(connection)
+        try:
+            found.append(repr(connection.recv(1)))
+        except ConnectionResetError as error:
+            found.append(str(error))
+
+    with served(serve) as port:
+        seen = visit(port, "/", early=(Vanish(reset),))
+    assert (seen.left, seen.status, seen.cut) == (True, None, False)
+    assert end in found[0]
+
+
+def test_waits_before_and_after_the_answer() -> None:
+    notes: list[str] = []
+
+    def serve(connection: socket.socket) -> None:
+        head = request(connection)
+        notes.append("asked")
+        connection.sendall(upgrade(head) + b"\x88\x02\x03\xe8")
+        connection.recv(65536)
+
+    with served(serve) as port:
+        seen = visit(port, "/", early=(Until("one"),), steps=(Pause(0.05), Until()), watch=notes.append)
+    assert (sorted(notes), seen.code) == (["", "asked", "one"], 1000)
+    assert seen.seconds >= 0.05
+
+
+def test_reads_nothing_meanwhile() -> None:
+    """What the client has not read soon keeps the server from sending."""
+    stuck = threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(upgrade(request(connection)))
+        connection.settimeout(0.05)
+        with contextlib.suppress(socket.timeout):
+            while True:
+                connection.send(bytes(65536))
+        stuck.set()
+
+    with served(serve) as port:
+        seen = visit(port, "/", steps=(Until("stuck"), Vanish()), watch=lambda note: stuck.wait(5))
+    assert stuck.is_set()
+    assert seen.left
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_staying(http2: bool) -> None:
+    left = threading.Event()
+
+    def over_http1(connection: socket.socket) -> None:
+        connection.sendall(upgrade(request(connection)))
+        with contextlib.suppress(ConnectionError):
+            connection.recv(1)
+
+    def serve(connection: socket.socket) -> None:
+        (HTTP2(respond("200")) if http2 else over_http1)(connection)
+        left.set()
+
+    with served(serve) as port:
+        with staying(port, "/", http2=http2, patience=5.0):
+            assert not left.is_set()
+        assert left.wait(5)
+
+
+def test_nobody_is_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(ConnectionRefusedError):
+        Wire(port, 0)
 
 
 def test_close_without_code() -> None:
@@ -265,8 +348,10 @@ def test_http2_messages_and_close() -> None:
     assert (seen.status, seen.messages, seen.code, seen.fault) == (200, ["hi"], 1000, "")
 
 
-def test_http2_vanish() -> None:
-    assert over_http2(respond("200"), client=(Vanish(),)).code is None
+@pytest.mark.parametrize("reset", [False, True])
+def test_http2_vanish(reset: bool) -> None:
+    seen = over_http2(respond("200"), client=(Vanish(reset),))
+    assert (seen.code, seen.left) == (None, True)
 
 
 def test_http2_reset() -> None:

@@ -8,6 +8,7 @@ import json
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from rich.console import Console
 
 from asgi_wsguard.probe import demo, play, scenarios, servers
 from asgi_wsguard.probe.client import Observation
-from asgi_wsguard.probe.model import Closed, Cut, Denied, Gone, Refused, Scenario
+from asgi_wsguard.probe.model import Closed, Cut, Denied, Gone, OneOf, Refused, Scenario
 from asgi_wsguard.probe.scenarios import SECRET
 from asgi_wsguard.probe.servers import Running, Server
 from asgi_wsguard.probe.table import table
 
-LEFT = {"called": True, "running": False, "tasks": [], "notes": [], "log": [], "extension": True}
+LEFT = {"called": True, "running": False, "seconds": 0.0, "tasks": [], "notes": [], "log": [], "extension": True}
+PROCESS: Any = None
 TRACEBACK = "  | Traceback (most recent call last):\n  |   File somewhere\n  | {}\n"
 
 
@@ -50,13 +52,14 @@ class Played:
         guarded: bool = True,
         **left: Any,
     ) -> play.Result:
-        def visit(*args: Any, **options: Any) -> Observation:
+        def visit(*args: Any, watch: Any, **options: Any) -> Observation:
+            watch("note")
             self._logfile.write_text(self._logfile.read_text() + log)
             return seen
 
         self._monkeypatch.setattr(play, "visit", visit)
         self._monkeypatch.setattr(play, "get", lambda *args: json.dumps({**LEFT, "log": guard_log, **left}).encode())
-        running = Running(server or Server("server", ""), 1, 1, self._logfile)
+        running = Running(server or Server("server", ""), 1, PROCESS, self._logfile)
         return play.play(running, what, guarded=guarded, patience=0.05)
 
 
@@ -77,8 +80,10 @@ CLOSED = Observation(status=101, opened=True, code=1000)
         (Cut(401), Observation(status=401, cut=True)),
         (Cut(401), Observation(cut=True)),
         (Refused("two lengths"), Observation(fault="two lengths")),
-        (Gone(), Observation(status=101, opened=True)),
+        (Gone(), Observation(status=101, opened=True, left=True)),
         (Closed(1000), CLOSED),
+        (Closed(1000, messages=None), Observation(opened=True, code=1000, messages=["hello"])),
+        (OneOf((Denied(401), Closed(1000))), CLOSED),
     ],
 )
 def test_contract_holds(played: Played, client_gets: Any, seen: Observation) -> None:
@@ -99,7 +104,8 @@ def test_contract_holds(played: Played, client_gets: Any, seen: Observation) -> 
         (Denied(401, SECRET.encode()), Observation(status=401, body=SECRET.encode()), "text of the exception"),
         (Cut(401), DENIED, "got 401, not 401, cut"),
         (Refused("two lengths"), DENIED, "did not refuse it for two lengths"),
-        (Denied(401), Observation(opened=True), "got (it left), not 401"),
+        (Denied(401), Observation(left=True), "got (it left), not 401"),
+        (OneOf((Denied(401), Closed(1001))), CLOSED, "got close 1000, none of"),
         (Closed(1011), CLOSED, "got close 1000 '', not 1011 ''"),
         (Closed(1000, messages=("hello",)), CLOSED, "messages are []"),
         (Closed(1000), Observation(opened=True, code=1000, subprotocol="chat"), "subprotocol is 'chat'"),
@@ -121,6 +127,41 @@ def test_what_the_client_got(played: Played, client_gets: Any, seen: Observation
 )
 def test_what_is_left(played: Played, left: dict[str, Any], fault: str) -> None:
     assert fault in "; ".join(played(scenario(Closed(1000)), CLOSED, **left).faults)
+
+
+def test_what_comes_too_early(played: Played) -> None:
+    timed = scenario(Closed(1000), client_waits=0.3, app_stays=0.2)
+    late = Observation(opened=True, code=1000, seconds=0.3)
+    assert played(timed, late, seconds=0.2).faults == []
+    assert "done after 0.00 s, before 0.3" in played(timed, CLOSED, seconds=0.2).faults[0]
+    assert "ended after 0.10 s, before 0.2" in played(timed, late, seconds=0.1).faults[0]
+
+
+def test_what_depends(played: Played) -> None:
+    """It is not judged what a race brings."""
+    race = scenario(Gone(), app_sees=None, logs=None, raises=None)
+    raised = TRACEBACK.format("package.ProbeError: text")
+    faults = played(race, Observation(left=True), raised, guard_log=[["ERROR", "[H4] '/'"]], notes=["sent"]).faults
+    assert faults == []
+
+
+def test_an_app_that_was_not_called(played: Played) -> None:
+    assert played(scenario(Gone()), Observation(left=True), called=False, extension=False).faults == []
+
+
+def test_company(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    came: list[str] = []
+
+    @contextlib.contextmanager
+    def staying(port: int, path: str, **options: Any) -> Iterator[None]:
+        came.append(path)
+        yield
+        came.append("left")
+
+    monkeypatch.setattr(play, "staying", staying)
+    assert played(scenario(Closed(1000), company=True), CLOSED).faults == []
+    assert came[0].startswith("/guarded/name/")
+    assert came[1:] == ["left"]
 
 
 def test_log_is_not_judged_without_the_guard(played: Played) -> None:
@@ -159,7 +200,7 @@ def test_server_does_not_answer_any_more(played: Played, monkeypatch: pytest.Mon
         raise ConnectionRefusedError
 
     monkeypatch.setattr(play, "get", get)
-    gone = play.play(Running(Server("server", ""), 1, 1, Path(__file__)), result.scenario)
+    gone = play.play(Running(Server("server", ""), 1, PROCESS, Path(__file__)), result.scenario)
     assert "does not answer any more" in gone.faults[0]
     assert "dead" in shown(table([(gone, result)]))
 
@@ -168,6 +209,7 @@ def test_what_a_server_cannot_do() -> None:
     plain = Server("server", "", denial=False, close_reason=False, instead={"name": {"raises": "Other"}})
     assert plain.expects(scenario(Denied(401, b"no"))).client_gets == Denied(403, None)
     assert plain.expects(scenario(Closed(4000, "reason"))).client_gets == Closed(4000)
+    assert plain.expects(scenario(OneOf((Denied(401), Gone())))).client_gets == OneOf((Denied(403, None), Gone()))
     assert plain.expects(scenario(Gone())).raises == "Other"
     denies = Scenario("denies", "H6", "title", nothing, Denied(401))
     assert plain.expects(denies).logs == "WARNING H9"
@@ -203,9 +245,8 @@ def test_demo(played: Played, monkeypatch: pytest.MonkeyPatch, seen: Observation
 def test_demo_as_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scenarios, "SCENARIOS", [])
     monkeypatch.setattr(servers, "running", contextlib.nullcontext)
-    monkeypatch.delitem(sys.modules, demo.__name__)
     with pytest.raises(SystemExit) as ended:
-        runpy.run_module(demo.__name__, run_name="__main__")
+        runpy.run_path(demo.__file__, run_name="__main__")
     assert ended.value.code == 0
 
 
@@ -215,8 +256,14 @@ def test_server_that_does_not_stop() -> None:
     assert process.stdout is not None
     with process.stdout as output:
         output.readline()
-        servers.stop(process, patience=0.05)
+        assert not servers.stop(process, patience=0.05)
     assert process.returncode == -9
+
+
+def test_server_that_stops() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    assert servers.stop(process)
+    assert servers.stop(process)
 
 
 def test_server_that_does_not_start() -> None:

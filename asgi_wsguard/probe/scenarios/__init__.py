@@ -5,7 +5,18 @@ Each clause of the contract is met at least once. The expectation is the same fo
 
 from __future__ import annotations
 
-from asgi_wsguard.probe.scenarios import ended, handshake, opened  # noqa: F401 - each adds its own, in this order
+from asgi_wsguard.probe.scenarios import (  # noqa: F401 - each adds its own
+    ended,
+    handshake,
+    leaving,
+    limits,
+    opened,
+    races,
+    stuck,
+)
 from asgi_wsguard.probe.scenarios.parts import SCENARIOS, SECRET, ProbeError
+
+# As the contract has them.
+SCENARIOS.sort(key=lambda scenario: ("HOE".index(scenario.clause[0]), int(scenario.clause[1:])))
 
 __all__ = ["SCENARIOS", "SECRET", "ProbeError"]

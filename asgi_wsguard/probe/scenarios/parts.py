@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from asgi_wsguard.probe.model import (
     App,
@@ -35,7 +36,7 @@ def scenario(clause: str, title: str, client_gets: Outcome, *app_sees: str, **mo
 
     def add(app: App) -> App:
         name = app.__name__.replace("_", "-")
-        SCENARIOS.append(Scenario(name, clause, title, app, client_gets, app_sees, **more))
+        SCENARIOS.append(Scenario(name, clause, title, app, client_gets, **{"app_sees": app_sees, **more}))
         return app
 
     return add
@@ -62,6 +63,13 @@ async def until_disconnect(receive: Receive) -> Message:
     return message
 
 
+async def push(send: Send) -> None:
+    """Send for ever."""
+    while True:
+        await send({"type": "websocket.send", "text": "news"})
+        await anyio.sleep(0.01)
+
+
 async def attempt(send: Send, message: Message) -> None:
     """Send, and note how the guard takes it."""
     try:
@@ -76,6 +84,27 @@ async def be_cancelled() -> None:
     """Be cancelled, as by a server that stops."""
     VISIT.get().server.cancel()
     await anyio.sleep_forever()
+
+
+async def stay() -> None:
+    """Wait for what never comes, until it is cancelled."""
+    try:
+        await anyio.sleep_forever()
+    except anyio.get_cancelled_exc_class():
+        note("cancelled")
+        raise
+
+
+async def in_thread(work: Callable[[], Any]) -> None:
+    """Wait for the work of a thread, which cannot be cancelled."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        import trio
+
+        await trio.to_thread.run_sync(work)  # anyio 4.0 does not know the newer releases' way
+    else:
+        await anyio.to_thread.run_sync(work)
 
 
 def in_background(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -1,0 +1,8 @@
+"""A websocket client that is as strict as a browser, over HTTP/1.1 and HTTP/2, with a deadline for everything."""
+
+from __future__ import annotations
+
+from asgi_wsguard.probe.client.observation import Observation
+from asgi_wsguard.probe.client.visit import staying, visit
+
+__all__ = ["Observation", "staying", "visit"]

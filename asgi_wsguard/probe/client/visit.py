@@ -1,0 +1,120 @@
+"""One client's visit: it connects, takes its steps, and waits for the end."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from typing import Callable
+
+import h2.exceptions
+import h11
+from wsproto.frame_protocol import ParseFailed
+
+from asgi_wsguard.probe.client.http1 import HTTP1
+from asgi_wsguard.probe.client.http2 import HTTP2
+from asgi_wsguard.probe.client.observation import ABNORMAL, Observation
+from asgi_wsguard.probe.client.websocket import Websocket
+from asgi_wsguard.probe.client.wire import Cut, Fault, Wire
+from asgi_wsguard.probe.model import Early, Pause, Step, Until, Vanish
+
+Watch = Callable[[str], object]
+
+
+def visit(
+    port: int,
+    path: str,
+    *,
+    subprotocols: Sequence[str] = (),
+    early: Sequence[Early] = (),
+    steps: Sequence[Step] = (),
+    http2: bool = False,
+    patience: float = 5.0,
+    watch: Watch = lambda note: None,
+) -> Observation:
+    """Connect, take the steps, wait for the end, and return what was seen.
+
+    `watch(note)` returns once the app has noted it, or has ended.
+    """
+    seen = Observation()
+    start = time.monotonic()
+    connection = _connect(port, http2, start + patience)
+    try:
+        connection.request(path, subprotocols)
+        _take_early(connection, seen, early, watch)
+        if not seen.left:
+            _talk(connection, seen, subprotocols, steps, watch)
+    except Cut:
+        seen.cut = not seen.opened
+        seen.code = ABNORMAL if seen.opened else None
+    except (h11.ProtocolError, h2.exceptions.ProtocolError, ParseFailed, Fault) as fault:
+        seen.fault = str(fault)
+    except socket.timeout:
+        seen.hung = True
+    finally:
+        connection.hang_up()
+        seen.seconds = time.monotonic() - start
+    return seen
+
+
+@contextlib.contextmanager
+def staying(port: int, path: str, *, http2: bool, patience: float) -> Iterator[None]:
+    """Have a websocket open meanwhile; in the end it is reset."""
+    connection = _connect(port, http2, time.monotonic() + patience)
+    try:
+        connection.request(path, ())
+        connection.answer()
+        yield
+    finally:
+        connection.vanish(reset=True)
+        connection.hang_up()
+
+
+def _connect(port: int, http2: bool, deadline: float) -> HTTP1 | HTTP2:
+    wire = Wire(port, deadline)
+    return HTTP2(wire) if http2 else HTTP1(wire)
+
+
+def _take_early(connection: HTTP1 | HTTP2, seen: Observation, steps: Sequence[Early], watch: Watch) -> None:
+    for step in steps:
+        if isinstance(step, Vanish):
+            _vanish(connection, seen, step)
+        else:
+            _wait(step, watch)
+
+
+def _talk(
+    connection: HTTP1 | HTTP2, seen: Observation, subprotocols: Sequence[str], steps: Sequence[Step], watch: Watch
+) -> None:
+    seen.status, seen.headers, seen.opened = connection.answer()
+    if not seen.opened:
+        for chunk in iter(connection.read_body, b""):
+            seen.body += chunk
+        return
+    if "sec-websocket-extensions" in dict(seen.headers):
+        raise Fault("an extension that was not offered")
+    seen.subprotocol = dict(seen.headers).get("sec-websocket-protocol")
+    if seen.subprotocol not in (None, *subprotocols):
+        raise Fault(f"the subprotocol {seen.subprotocol!r}, which was not offered")
+    websocket = Websocket(connection, seen)
+    for step in steps:
+        if isinstance(step, Vanish):
+            return _vanish(connection, seen, step)
+        if isinstance(step, (Until, Pause)):
+            _wait(step, watch)
+        else:
+            websocket.take(step)
+    websocket.end()
+
+
+def _wait(step: Until | Pause, watch: Watch) -> None:
+    if isinstance(step, Until):
+        watch(step.note)
+    else:
+        time.sleep(step.seconds)
+
+
+def _vanish(connection: HTTP1 | HTTP2, seen: Observation, step: Vanish) -> None:
+    connection.vanish(step.reset)
+    seen.left = True

@@ -1,0 +1,59 @@
+"""The socket under a client's connection, and what can be wrong with what comes out of it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import time
+
+RECEIVE_BUFFER = 4096
+"""Bytes. A client that reads nothing is soon one that the server cannot send to."""
+
+
+class Cut(Exception):
+    """The connection ended where it must not."""
+
+
+class Fault(Exception):
+    """The server did what no server may."""
+
+
+class Wire:
+    """A socket whose every wait ends at the deadline."""
+
+    def __init__(self, port: int, deadline: float) -> None:
+        self.deadline = deadline
+        self.authority = f"127.0.0.1:{port}"
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        try:
+            self.socket.connect(("127.0.0.1", port))
+        except OSError:
+            self.socket.close()
+            raise
+
+    def read(self) -> bytes:
+        """Return more of what came; nothing at the end."""
+        self._hurry()
+        try:
+            return self.socket.recv(65536)
+        except ConnectionError:
+            return b""
+
+    def write(self, data: bytes) -> None:
+        """Send all of it."""
+        self._hurry()
+        with contextlib.suppress(ConnectionError):  # the next read tells
+            self.socket.sendall(data)
+
+    def vanish(self, reset: bool) -> None:
+        """End the connection, by a reset or by the end of the stream."""
+        if reset:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.socket.close()
+        else:
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+    def _hurry(self) -> None:
+        self.socket.settimeout(max(self.deadline - time.monotonic(), 0.001))
