@@ -7,8 +7,8 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from benchmarks.inmemory import ACCEPT, CONNECT, DISCONNECT, WEBSOCKET, least, receiving, send
-from benchmarks.middlewares import MIDDLEWARES, installed
+from benchmarks.inmemory import ACCEPT, CONNECT, DISCONNECT, WEBSOCKET, least, least_of_groups, receiving, send
+from benchmarks.middlewares import GUARDS, MIDDLEWARES, installed
 from benchmarks.report import Row, duration, quotient
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ def rows(rounds: int = 300, connections: int = 50, handshakes: int = 500) -> Ite
         yield Row("uvicorn: handshake and close", duration(uvicorn))
     for app in (client_closes, app_closes, app_returns):
         runs = {name: partial(run, wrap(app), connections) for name, wrap in MIDDLEWARES.items()}
-        times = least(runs, rounds)
+        times = least_of_groups(runs, rounds)
         for name, time in times.items():
             ratio = quotient(time - times["none"], uvicorn)
             what = f"{app.__name__.replace('_', ' ')}: {name}"
-            yield Row(what, duration(time), ratio, TARGET if name == "guard" else None)
+            yield Row(what, duration(time), ratio, TARGET if name in GUARDS else None)
 
 
 async def seconds_per_connection(app, connections: int) -> float:

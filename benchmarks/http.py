@@ -8,8 +8,8 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from benchmarks.inmemory import HTTP, least, receiving, send
-from benchmarks.middlewares import MIDDLEWARES
+from benchmarks.inmemory import HTTP, least_of_groups, receiving, send
+from benchmarks.middlewares import GUARDS, MIDDLEWARES
 from benchmarks.report import Row, duration
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ async def app(scope, receive, send):
 
 
 def rows(rounds: int = 300, requests: int = 200) -> Iterator[Row]:
-    times = least({name: partial(one_run, wrap(app), requests) for name, wrap in MIDDLEWARES.items()}, rounds)
+    times = least_of_groups({name: partial(one_run, wrap(app), requests) for name, wrap in MIDDLEWARES.items()}, rounds)
     calls = {name: calls_per_request(wrap(app)) for name, wrap in MIDDLEWARES.items()}
     for name, time in times.items():
-        yield Row(name, duration(time), calls[name] - calls["none"], TARGET if name == "guard" else None)
+        yield Row(name, duration(time), calls[name] - calls["none"], TARGET if name in GUARDS else None)
 
 
 async def request(app) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from benchmarks.connection import client_closes, seconds_per_connection
 from benchmarks.inmemory import idle_app, idle_connections, least
 from benchmarks.memory import bytes_per_connection
-from benchmarks.middlewares import OURS
+from benchmarks.middlewares import GUARDS, OURS
 from benchmarks.report import Row, duration, quotient
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ TARGET = 1.1
 
 def rows(few: int = 100, many: int = 10_000, rounds: int = 20, connections: int = 50) -> Iterator[Row]:
     for name, wrap in OURS.items():
-        target = TARGET if name == "guard" else None
+        target = TARGET if name in GUARDS else None
         runs = {str(n): partial(time_beside, n, wrap, connections) for n in (few, many)}
         beside_few, beside_many = least(runs, rounds).values()
         yield Row(f"time: {name}", duration(beside_many), quotient(beside_many, beside_few), target)
