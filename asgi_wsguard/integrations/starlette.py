@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from starlette.exceptions import HTTPException, WebSocketException
+from typing import Any
+
+from starlette import exceptions
+from starlette.exceptions import HTTPException
 from starlette.websockets import WebSocketDisconnect
 
 from ..denial import FRAMING_HEADERS, DenialResponse
 from ..lifecycle import Verdict
 
+# It came with 0.21; before, no exception is one.
+_WebSocketException: Any = getattr(exceptions, "WebSocketException", ())
+
 
 def verdict(exc: BaseException, *, accepted: bool) -> Verdict | None:
     """Return the answer for a `WebSocketException`, or for an `HTTPException` before accept."""
-    if isinstance(exc, WebSocketException):
+    if isinstance(exc, _WebSocketException):
         return Verdict(code=exc.code, reason=exc.reason or "")
     if isinstance(exc, HTTPException) and not accepted:
         return Verdict(denial=_denial(exc))
@@ -27,7 +33,7 @@ def _denial(exc: HTTPException) -> DenialResponse:
     # The detail stays out of it: it is the exception's text, and no one handled the exception.
     headers = [
         (name, value)
-        for name, value in (exc.headers or {}).items()
+        for name, value in (getattr(exc, "headers", None) or {}).items()
         if name.lower().encode("latin-1", "replace") not in FRAMING_HEADERS
     ]
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import os
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import uv
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = REPOSITORY / ".cache" / "environments"
 
 
@@ -43,16 +44,20 @@ def find_python(version: str) -> str:
     Raises:
         RuntimeError: there is none, and this is CI; elsewhere the test is skipped.
     """
-    listed = subprocess.run(
-        [str(REPOSITORY / "scripts" / "pythons")], capture_output=True, text=True, check=True
-    ).stdout
-    found = dict(line.split(" ", 1) for line in listed.splitlines())
+    found = _pythons()
     if version not in found:
         missing = f"Python {version} is needed, and there is none: neither python{version} on PATH, nor one of pyenv's"
         if "CI" in os.environ:
             raise RuntimeError(missing)
         pytest.skip(missing)
     return found[version]
+
+
+@functools.cache
+def _pythons() -> dict[str, str]:
+    command = [str(REPOSITORY / "scripts" / "pythons")]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return dict(line.split(" ", 1) for line in listed.splitlines())
 
 
 def _uv(*arguments: str) -> None:

@@ -1,8 +1,8 @@
 """The tests of uvicorn's issue 920, made for this project. They run in one process with the uvicorn of those days.
 
-`python origin_report.py bare|guarded <app> <implementation> <times>` makes an event loop so many times. In each, ten
-servers run at once, each answers one client, and is stopped. It prints, as JSON, what came of each loop: the statuses
-that the clients got, and everything that was left behind.
+`python uvicorn_920_report.py bare|guarded <app> <implementation> <times>` makes an event loop so many times. In each,
+ten servers run at once, each answers one client, and is stopped. It prints, as JSON, what came of each loop: the
+statuses that the clients got, and everything that was left behind.
 """
 
 from __future__ import annotations

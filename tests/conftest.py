@@ -1,0 +1,1 @@
+"""Puts this folder on the path: every folder of tests may use `environments`."""
