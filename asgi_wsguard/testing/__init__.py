@@ -1,6 +1,17 @@
-"""Help for the tests of websocket apps: an in-memory server which is as strict as the ASGI spec."""
+"""Help for the tests of websocket apps: a session with an app, in memory, on a server as strict as the ASGI spec."""
 
+from asgi_wsguard.testing.failures import ContractBroken, Violation, WebSocketClosed
 from asgi_wsguard.testing.server import Client, Denial, StrictServer
+from asgi_wsguard.testing.session import WebSocketSession
 from asgi_wsguard.testing.spec import IllegalSequence
 
-__all__ = ["Client", "Denial", "IllegalSequence", "StrictServer"]
+__all__ = [
+    "Client",
+    "ContractBroken",
+    "Denial",
+    "IllegalSequence",
+    "StrictServer",
+    "Violation",
+    "WebSocketClosed",
+    "WebSocketSession",
+]

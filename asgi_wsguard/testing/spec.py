@@ -15,7 +15,15 @@ BYTES = (bytes, bytearray, memoryview)  # the spec says bytes; every server take
 
 
 class IllegalSequence(AssertionError):
-    """The server was sent what the ASGI spec forbids."""
+    """The server was sent what the ASGI spec forbids.
+
+    Attributes:
+        clause: the id of the contract's clause for it, such as ``"H10"``.
+    """
+
+    def __init__(self, clause: str, what: str) -> None:
+        super().__init__(what)
+        self.clause = clause
 
 
 class State(enum.Enum):
@@ -33,6 +41,10 @@ EXPECTED = {
     State.OPEN: ("websocket.send", "websocket.close"),
     State.ENDED: (),
 }
+# The clause for a message that is not expected.
+CLAUSES = {State.CONNECTING: "H10", State.DENYING: "H10", State.OPEN: "O10", State.ENDED: "O6"}
+
+Fault = tuple[str, str]  # the clause, and what is wrong
 
 
 class SpecChecker:
@@ -47,11 +59,12 @@ class SpecChecker:
     def check(self, message: object) -> None:
         """Take the next message, as the server begins to act on it.
 
-        :raises IllegalSequence: when the spec forbids it; the state stays as it was
+        Raises:
+            IllegalSequence: the spec forbids it; the state stays as it was.
         """
         fault = self._fault(message)
         if fault:
-            raise IllegalSequence(f"{message!r}: {fault}")
+            raise IllegalSequence(fault[0], f"{message!r}: {fault[1]}")
         assert isinstance(message, dict)
         self.state = self._after(message)
 
@@ -63,35 +76,36 @@ class SpecChecker:
             return State.DENYING
         return State.ENDED
 
-    def _fault(self, message: object) -> str | None:
+    def _fault(self, message: object) -> Fault | None:
         if self.app_ended:
-            return "sent after the app had ended"
+            return "H13", "sent after the app had ended"
         if not isinstance(message, dict):
-            return "not a dict"
+            return "H10", "not a dict"
         kind = message.get("type")
         if kind not in EXPECTED[self.state]:
-            return f"sent {self.state.value}"
+            closed_again = self.state is State.ENDED and kind == "websocket.close"
+            return "O5" if closed_again else CLAUSES[self.state], f"sent {self.state.value}"
         return next(self._malformed(kind, message), None)
 
-    def _malformed(self, kind: str, message: dict[str, Any]) -> Iterator[str]:
+    def _malformed(self, kind: str, message: dict[str, Any]) -> Iterator[Fault]:
         if kind == "websocket.accept":
             subprotocol = message.get("subprotocol")
             if subprotocol is not None and subprotocol not in self._subprotocols:
-                yield "the client did not offer this subprotocol"
-            yield from _bad_headers(message, forbidden=b"sec-websocket-protocol")
+                yield "H14", "the client did not offer this subprotocol"
+            yield from (("H11", what) for what in _bad_headers(message, forbidden=b"sec-websocket-protocol"))
         elif kind == "websocket.send":
-            yield from _bad_data(message)
+            yield from (("O9", what) for what in _bad_data(message))
         elif kind == "websocket.close" and self.state is State.OPEN:  # before, it is a plain 403
-            yield from _bad_close(message)
+            yield from (("O4", what) for what in _bad_close(message))
         elif kind == "websocket.http.response.start":
             if not self._denial_extension:
-                yield "the server has no websocket.http.response extension"
+                yield "H9", "the server has no websocket.http.response extension"
             status = message.get("status")
             if not isinstance(status, int) or not 200 <= status <= 599:
-                yield "status is not a final HTTP status"
-            yield from _bad_headers(message)
+                yield "H10", "status is not a final HTTP status"
+            yield from (("H10", what) for what in _bad_headers(message))
         elif kind == "websocket.http.response.body" and not isinstance(message.get("body", b""), BYTES):
-            yield "body is not bytes"
+            yield "H10", "body is not bytes"
 
 
 def _bad_headers(message: dict[str, Any], forbidden: bytes | None = None) -> Iterator[str]:

@@ -1,0 +1,56 @@
+"""What a session, or the pytest plugin, fails a test with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One thing that an app did wrong.
+
+    Attributes:
+        clause: the id of the contract's clause, such as ``"O9"``; empty for a task that was left behind.
+        what: what it did.
+        where: file and line, or empty.
+    """
+
+    clause: str
+    what: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        clause = f"[{self.clause}] " if self.clause else ""
+        return clause + self.what + (f" ({self.where})" if self.where else "")
+
+
+class ContractBroken(AssertionError):
+    """The app broke the ASGI spec, or left something behind.
+
+    Attributes:
+        violations: all of it, each once.
+    """
+
+    def __init__(self, violations: Iterable[Violation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("\n".join(map(str, self.violations)))
+
+
+class WebSocketClosed(Exception):
+    """Nothing can be sent or received: the websocket is closed, or the handshake was denied.
+
+    Attributes:
+        code: the close code; 1006 where there was no close frame.
+        reason: the close reason.
+    """
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(f"the websocket is closed with {code}" + (f": {reason}" if reason else ""))
+        self.code = code
+        self.reason = reason
+
+
+def add_note(exc: BaseException, note: object) -> None:
+    """Add a note to an exception, as Python 3.11 does."""
+    exc.__notes__ = [*getattr(exc, "__notes__", ()), str(note)]
