@@ -1,13 +1,15 @@
 """Fills the marks in the pages from the code's own tables, so that the pages cannot say anything else.
 
-A mkdocs hook: `<!-- states -->` becomes the state diagram, `<!-- debts -->` the table of what is owed at the end.
+A mkdocs hook: `<!-- states -->` becomes the state diagram, `<!-- debts -->` the table of what is owed when the app has
+ended, and `<!-- limits -->` that of what is owed when a limit is reached.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
-from asgi_wsguard.lifecycle import DEBTS, OVER, TRANSITIONS, Action, Debt, State
+from asgi_wsguard.lifecycle import DEBTS, ENDED, OVER, TRANSITIONS, UNANSWERED, Action, Debt, Ending, State
 
 SHORT = {
     "websocket.accept": "accept",
@@ -29,21 +31,35 @@ def state_diagram() -> str:
         if state in OVER:
             lines.append(f"    {state.value} --> [*]")
         elif state is not State.DISCARDING:
-            lines.append(f"    {state.value} --> {State.GONE.value}: the client leaves")
+            then = State.LEFT if state in UNANSWERED else State.GONE
+            lines.append(f"    {state.value} --> {then.value}: the client leaves")
     return "\n".join([*lines, "```"])
 
 
-def debt_table() -> str:
-    """Write down what is sent when the app has ended."""
-    lines = ["| clause | the connection is | the app | the guard sends |", "| --- | --- | --- | --- |"]
+def debt_table(endings: Collection[Ending]) -> str:
+    """Write down what is sent when one of these has ended the connection: what comes to the same is one row."""
+    deeds: dict[tuple[str, str, str], list[str]] = {}
     for (state, ending), debt in DEBTS.items():
-        lines.append(f"| {debt.clause} | {state.value} | {ending.value} | {_owed(state, debt)} |")
+        if ending in endings:
+            deeds.setdefault((debt.clause, state.value, _owed(state, debt)), []).append(ending.value)
+    states: dict[tuple[str, str, str], list[str]] = {}
+    for (clause, state, owed), did in deeds.items():
+        states.setdefault((clause, _either(did), owed), []).append(state)
+    lines = ["| clause | the connection is | the app | the guard sends |", "| --- | --- | --- | --- |"]
+    lines += [f"| {clause} | {_either(was)} | {did} | {owed} |" for (clause, did, owed), was in states.items()]
     return "\n".join(lines)
+
+
+def _either(words: list[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _owed(state: State, debt: Debt) -> str:
     if state is State.OPEN:
         return f"close {debt.code.value}"
+    if state is State.LEFT:
+        return "a close, which nobody hears, but some servers wait for"
     if debt.status is not None:
         return f"a denial, {debt.status}"
     if debt.finish:
@@ -53,6 +69,13 @@ def _owed(state: State, debt: Debt) -> str:
 
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Fill the marks (called by mkdocs for each page)."""
-    markdown = markdown.replace("<!-- states -->", state_diagram()).replace("<!-- debts -->", debt_table())
     changelog = Path(__file__).parent.parent / "CHANGELOG.md"
-    return markdown.replace("<!-- changelog -->", changelog.read_text(encoding="utf-8"))
+    marks = {
+        "<!-- states -->": state_diagram(),
+        "<!-- debts -->": debt_table(ENDED),
+        "<!-- limits -->": debt_table([ending for ending in Ending if ending not in ENDED]),
+        "<!-- changelog -->": changelog.read_text(encoding="utf-8"),
+    }
+    for mark, text in marks.items():
+        markdown = markdown.replace(mark, text)
+    return markdown
