@@ -34,3 +34,20 @@ environment() {
     "$python" -m uv pip install --quiet --python "$python" "$@"
     echo "$stamp" >"$folder/stamp"
 }
+
+# side_by_side: runs the commands that come in, one a line, as many at once as there are processors. Tells the last line
+# of each, or all of one that failed.
+side_by_side() {
+    tr '\n' '\0' | xargs -0 -n 1 -P "$(getconf _NPROCESSORS_ONLN)" bash -c '
+        log=$(mktemp)
+        if eval "$0" >"$log" 2>&1; then
+            failed=0
+            echo "${0##*/}: $(tail -n 1 "$log")"
+        else
+            failed=1
+            cat "$log"
+            echo "FAILED: $0"
+        fi
+        rm -f "$log"
+        exit $failed'
+}
