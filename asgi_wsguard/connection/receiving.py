@@ -146,6 +146,8 @@ class Receiving:
                 message = await self._server_receive()
         except Exception as exc:
             self._kept += (exc,)
+            self._lifecycle.left()  # httpx-ws closes its queue with the disconnect in it
+            self._moved()
             return
         if message["type"] != "websocket.disconnect":
             self._kept += (message,)

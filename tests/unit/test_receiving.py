@@ -8,10 +8,11 @@ import anyio
 import pytest
 from virtual_clock import in_virtual_time
 
-from asgi_wsguard import WebSocketGuardMiddleware
+from asgi_wsguard import ClientDisconnected, WebSocketGuardMiddleware
 from asgi_wsguard.testing import StrictServer
 
 ACCEPT = {"type": "websocket.accept"}
+TEXT = {"type": "websocket.send", "text": "hi"}
 
 
 class ServerError(Exception):
@@ -32,6 +33,7 @@ class Faulty(StrictServer):
 
 @in_virtual_time
 async def test_an_error_of_the_servers_receive_is_kept_for_the_app() -> None:
+    """Nothing more can come from there: the connection is over (O12)."""
     got: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -40,6 +42,8 @@ async def test_an_error_of_the_servers_receive_is_kept_for_the_app() -> None:
         await anyio.sleep(2)
         with pytest.raises(ServerError):
             await receive()
+        with pytest.raises(ClientDisconnected):
+            await send(TEXT)
         server.client_leaves(1001)
         got.append(await receive())
 
