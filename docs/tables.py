@@ -1,15 +1,21 @@
 """Fills the marks in the pages from the code's own tables, so that the pages cannot say anything else.
 
 A mkdocs hook: `<!-- states -->` becomes the state diagram, `<!-- debts -->` the table of what is owed when the app has
-ended, and `<!-- limits -->` that of what is owed when a limit is reached.
+ended, and `<!-- limits -->` that of what is owed when a limit is reached. `<!-- clients -->` and
+`<!-- clients bare -->` become what the test clients tell, `<!-- clients seen -->` when and in which releases.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from asgi_wsguard.lifecycle import DEBTS, ENDED, OVER, TRANSITIONS, UNANSWERED, Action, Debt, Ending, State
+from asgi_wsguard.probe.scenarios import SCENARIOS
+
+ROOT = Path(__file__).parent.parent
 
 SHORT = {
     "websocket.accept": "accept",
@@ -67,14 +73,43 @@ def _owed(state: State, debt: Debt) -> str:
     return "nothing more"
 
 
+def client_table(kind: str) -> str:
+    """Write down what the test clients tell: scenarios that come to the same are one row."""
+    seen = _seen()
+    rows: dict[tuple[str, ...], list[str]] = {}
+    for scenario in SCENARIOS:
+        if scenario.name in seen[kind]:
+            told = seen[kind][scenario.name]
+            rows.setdefault(tuple(told[client] for client in seen["versions"]), []).append(
+                f"{scenario.clause} {scenario.title}"
+            )
+    packages = [version.split()[0] for version in seen["versions"].values()]
+    lines = [f"| the app | {' | '.join(packages)} |", "| --- " * (len(packages) + 1) + "|"]
+    lines += [f"| {'<br>'.join(titles)} | {' | '.join(map(_told, told))} |" for told, titles in rows.items()]
+    return "\n".join(lines)
+
+
+def _told(text: str) -> str:
+    if text == "hangs":
+        return "**hangs**"
+    return text if text.startswith("cannot") or text in ("nothing", "either") else f"`{text}`"
+
+
+def _seen() -> dict[str, Any]:
+    seen: dict[str, Any] = json.loads((ROOT / "tests" / "clients" / "seen.json").read_text(encoding="utf-8"))
+    return seen
+
+
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Fill the marks (called by mkdocs for each page)."""
-    changelog = Path(__file__).parent.parent / "CHANGELOG.md"
     marks = {
         "<!-- states -->": state_diagram(),
         "<!-- debts -->": debt_table(ENDED),
         "<!-- limits -->": debt_table([ending for ending in Ending if ending not in ENDED]),
-        "<!-- changelog -->": changelog.read_text(encoding="utf-8"),
+        "<!-- changelog -->": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        "<!-- clients -->": client_table("guarded"),
+        "<!-- clients bare -->": client_table("bare"),
+        "<!-- clients seen -->": f"{_seen()['date']}, with {', '.join(_seen()['versions'].values())}",
     }
     for mark, text in marks.items():
         markdown = markdown.replace(mark, text)
