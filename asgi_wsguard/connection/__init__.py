@@ -170,8 +170,6 @@ class Connection(Sending):
         self._timer, self._timer_at = None, -math.inf
         self._send_data = self._stoppable_send = self._server_send  # they may have been methods of this very object
         self._tell()
-        if self._fetch is not None:
-            self._fetch.cancel()
 
     async def _pay(self, settlement: Settlement) -> Paid:
         """Send what is owed, now that the app has ended."""

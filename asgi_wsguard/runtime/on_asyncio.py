@@ -63,7 +63,10 @@ class AsyncioRuntime:
             finally:
                 del task  # it holds the exception, which refers to this frame
         if cancelled is not None:
-            raise cancelled
+            try:
+                raise cancelled
+            finally:
+                del cancelled
         return in_time
 
     def cancel(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import pickle
@@ -274,6 +275,6 @@ async def test_an_endpoint_of_a_librarys_is_not_the_line_to_look_at(caplog: pyte
     async def app(scope: Any, receive: Any, send: Any) -> None: ...
 
     server = StrictServer("/ws")
-    server.scope["endpoint"] = os.path.join
+    server.scope["endpoint"] = json.dumps
     await server.run(WebSocketGuardMiddleware(app))
     assert os.path.basename(__file__) in caplog.text

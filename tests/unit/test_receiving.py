@@ -69,3 +69,22 @@ async def test_e9_a_server_that_refuses_even_that() -> None:
         await anyio.sleep(0.5)
         with pytest.raises(ServerError):
             await Refusing("/ws").run(guarded)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.anyio
+async def test_a_receive_that_is_thrown_away_gives_its_place_back(anyio_backend: str) -> None:
+    got: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        thrown_away = receive()
+        thrown_away.send(None)
+        thrown_away.close()
+        server.client_sends("hi")
+        got.append(await receive())
+
+    server = StrictServer("/ws")
+    await server.run(WebSocketGuardMiddleware(app))
+    assert [message["text"] for message in got] == ["hi"]
