@@ -14,7 +14,7 @@ from .messages import Message
 
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 _HERE = os.path.dirname(__file__)
-_OURS = frozenset({_HERE, *(os.path.join(_HERE, folder) for folder in ("connection", "runtime", "testing"))})
+_OURS = frozenset({_HERE, *(os.path.join(_HERE, folder) for folder in ("connection", "report", "runtime", "testing"))})
 
 
 def of_exception(exc: BaseException) -> str:

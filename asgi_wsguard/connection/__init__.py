@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 
 import anyio
 
-from .. import report
 from ..endings import Meaning, meaning
 from ..exceptions import ProtocolViolation
 from ..lifecycle import Ending, Lifecycle, Settlement, State
 from ..messages import SEND, Message
+from ..report import log as report
 from .receiving import Receive
 from .sending import Send, Sending, disconnect_after
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from . import lines
-from .endings import Meaning
-from .lifecycle import Ending, Repaired, Settlement
-from .messages import Message
+from .. import lines
+from ..endings import Meaning
+from ..lifecycle import Ending, Repaired, Settlement
+from ..messages import Message
 
 if TYPE_CHECKING:
-    from .middleware import Options
+    from ..middleware import Options
 
 logger = logging.getLogger("asgi_wsguard")
 

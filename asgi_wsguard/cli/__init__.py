@@ -1,0 +1,21 @@
+"""The command line: one module for each command. Its libraries come with the extra `cli`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+
+NEEDED = ("click", "rich", "h11", "h2", "wsproto")
+
+
+def main() -> int:
+    """Run the command that `sys.argv` names, and return the exit status: 2 for wrong input."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        names = ", ".join(missing)
+        print(f"asgi-wsguard: {names} is missing; install it: pip install 'asgi-wsguard[cli]'", file=sys.stderr)
+        return 2
+    from asgi_wsguard.cli.commands import commands
+
+    status: int = commands.main(prog_name="asgi-wsguard", standalone_mode=True)
+    return status
