@@ -3,5 +3,14 @@
 from .denial import DenialResponse
 from .exceptions import ClientDisconnected, ProtocolViolation
 from .middleware import WebSocketGuardMiddleware
+from .report import ConnectionReport, Outcome, Violation
 
-__all__ = ["ClientDisconnected", "DenialResponse", "ProtocolViolation", "WebSocketGuardMiddleware"]
+__all__ = [
+    "ClientDisconnected",
+    "ConnectionReport",
+    "DenialResponse",
+    "Outcome",
+    "ProtocolViolation",
+    "Violation",
+    "WebSocketGuardMiddleware",
+]

@@ -12,11 +12,13 @@ class ProtocolViolation(RuntimeError):
 
     Attributes:
         clause: the id of the clause, such as ``"H10"``.
+        what: what the app did.
     """
 
     def __init__(self, clause: str, what: str, expected: str) -> None:
         super().__init__(f"[{clause}] {what}; expected {expected}")
         self.clause = clause
+        self.what = what
         self._init = (clause, what, expected)
 
     def __reduce__(self) -> tuple[type[ProtocolViolation], tuple[str, str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from .connection.receiving import Receive
 from .connection.sending import Send
 from .deadlines import Limits
 from .denial import DenialResponse
+from .observers import Observer, Observers
 
 
 class _Guarded:
@@ -46,6 +47,7 @@ class Options:
     max_lifetime: float | None = None
     send_timeout: float | None = None
     max_connections: int | None = None
+    observers: Observers = field(default_factory=Observers)
     limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,6 +88,8 @@ class WebSocketGuardMiddleware:
             closed with 1008; it may take an eighth longer. Default `None`.
         max_connections: how many websockets this middleware lets in at once. The next is told 503, and the app is
             not called. Default `None`.
+        observers: callables that are given the `ConnectionReport` of each connection at its end. A plain function is
+            called in a worker thread, a coroutine function is awaited; each has `close_timeout` for it. Default none.
 
     A timeout of `None` never comes.
 
@@ -108,6 +112,7 @@ class WebSocketGuardMiddleware:
         max_lifetime: float | None = None,
         send_timeout: float | None = None,
         max_connections: int | None = None,
+        observers: Iterable[Observer] = (),
     ) -> None:
         if not callable(app):
             raise TypeError(f"app must be an ASGI app, not {app!r}")
@@ -123,6 +128,7 @@ class WebSocketGuardMiddleware:
             max_lifetime=max_lifetime,
             send_timeout=send_timeout,
             max_connections=max_connections,
+            observers=Observers(observers),
         )
         self._connections = 0
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable
-from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable
 
 import anyio
 
 from ..endings import Meaning, meaning
 from ..exceptions import ProtocolViolation
-from ..lifecycle import Ending, Lifecycle, Settlement, State
+from ..lifecycle import OVER, Ending, Lifecycle, Settlement, State
 from ..messages import SEND, Message
-from ..report import log as report
+from ..report import ConnectionReport, Outcome
+from ..report.log import Paid
 from .receiving import Receive
-from .sending import Send, Sending, disconnect_after
+from .reporting import Reporting
+from .sending import Send, disconnect_after
 
 if TYPE_CHECKING:
     from ..middleware import Options
@@ -25,18 +26,10 @@ if TYPE_CHECKING:
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
-class Paid(NamedTuple):
-    """What became of a settlement: what it came to, the server's refusal, a cancellation that came meanwhile."""
-
-    settlement: Settlement
-    refusal: Exception | None = None
-    cancelled: BaseException | None = None
-
-
-class Connection(Sending):
+class Connection(Reporting):
     """One websocket scope, from the call of the app to its end."""
 
-    __slots__ = ("_answer", "_app", "_options", "_refusal", "_scope", "_stopped")
+    __slots__ = ("_answer", "_limit", "_stopped", "_telling")
 
     def __init__(self, app: App, scope: Message, receive: Receive, send: Send, options: Options) -> None:
         lifecycle = Lifecycle(
@@ -46,13 +39,11 @@ class Connection(Sending):
             denial=options.denial,
             crash=options.without_extension == "raise",
         )
-        super().__init__(receive, send, lifecycle, options.limits)
-        self._app = app
-        self._scope = scope
-        self._options = options
+        super().__init__(app, scope, receive, send, lifecycle, options)
         self._stopped = False  # the app has ended
         self._answer: Job | None = None  # sends what is owed at a deadline
-        self._refusal: Exception | None = None  # the server's, of that
+        self._limit: Paid | None = None  # what became of that
+        self._telling: Job | None = None  # tells the observers, although the app goes on
 
     def _moved(self) -> None:
         """Follow the state."""
@@ -65,7 +56,7 @@ class Connection(Sending):
             self._deadlines.follow(state, now)
             self._arm(self._deadlines.next(now))
         for repair in self._lifecycle.repairs:
-            report.repaired(self._scope, repair)
+            self._note(*repair)
         self._lifecycle.repairs = ()
 
     # At a deadline
@@ -85,8 +76,7 @@ class Connection(Sending):
             if deadlines.must_tell(now):
                 self._tell()
             if deadlines.must_cancel(now):
-                report.overran(self._scope, self._app, self.runtime.coroutine(), self._options)
-                self.runtime.cancel()
+                self._overran()
         self._arm(deadlines.next(now))
 
     def _end(self, ending: Ending) -> None:
@@ -102,14 +92,35 @@ class Connection(Sending):
         self._moved()
 
     async def _end_now(self, ending: Ending, settlement: Settlement) -> None:
-        settlement, self._refusal, _ = await self._owed(settlement, partial(self._send_all, settlement.messages))
-        where = None if self._stopped else self.runtime.coroutine()
-        report.reached(self._scope, self._app, where, self._options, ending, settlement, self._refusal)
-        if not self._stopped and (ending is Ending.HANDSHAKE_TIMEOUT or self._refusal is not None):
-            self.runtime.cancel()
+        limit = self._limit = await self._owed(settlement, partial(self._send_all, settlement.messages))
+        if not self._stopped:
+            if ending in (Ending.HANDSHAKE_TIMEOUT, Ending.SEND_TIMEOUT):
+                self._where = self._waits()
+            if ending is Ending.HANDSHAKE_TIMEOUT or limit.refusal is not None:
+                self.runtime.cancel()
+        if ending is Ending.HANDSHAKE_TIMEOUT:
+            self._tell_meanwhile(self._report(State.CONNECTING, limit, Meaning(ending)))
 
     def _ended(self) -> None:
         self._answer = None
+
+    def _overran(self) -> None:
+        """Cancel the app, which has gone on for too long after the end."""
+        paid = self._limit or Paid(Settlement())
+        how = Meaning(Ending.CANCELLED)
+        self._tell_meanwhile(self._report(self._lifecycle.state, paid, how, after=Outcome.OUTLIVED))
+        self.runtime.cancel()
+
+    def _tell_meanwhile(self, report: ConnectionReport | None) -> None:
+        """Tell the observers, although the app goes on."""
+        if report is not None and self._options.observers:
+            self._telling = self.runtime.start(partial(self._tell_observers, report), self._told_observers)
+
+    async def _tell_observers(self, report: ConnectionReport) -> None:
+        await self._options.observers.tell(report, self._options.close_timeout)
+
+    def _told_observers(self) -> None:
+        self._telling = None
 
     # When the app has ended, or is not called
 
@@ -119,9 +130,8 @@ class Connection(Sending):
         Raises:
             Exception: the server's refusal, for its crash path (O11).
         """
-        settlement, refusal, cancelled = await self._pay(self._lifecycle.settle(Ending.MAX_CONNECTIONS))
-        report.reached(self._scope, self._app, None, self._options, Ending.MAX_CONNECTIONS, settlement, refusal)
-        failure = refusal or cancelled
+        paid = await self._settled(Meaning(Ending.MAX_CONNECTIONS))
+        failure = paid.refusal or paid.cancelled
         if failure is not None:
             raise failure
 
@@ -132,35 +142,62 @@ class Connection(Sending):
             ProtocolViolation: the answer is left to the server's crash path (`without_extension="raise"`).
             Exception: the server's refusal, for its crash path (O11).
         """
-        settlement, refusal, cancelled = await self._pay(self._lifecycle.settle(Ending.RETURNED))
-        report.ended(self._scope, settlement, Meaning(Ending.RETURNED), self._app, refusal=refusal)
-        if settlement.crash:
+        paid = await self._settled(Meaning(Ending.RETURNED))
+        if paid.settlement.crash:
             what = "the app returned without answering the handshake"
-            raise ProtocolViolation(settlement.clause, what, "an accept, a close or a denial")
-        failure = refusal or self._refusal or cancelled
+            raise ProtocolViolation(paid.settlement.clause, what, "an accept, a close or a denial")
+        failure = paid.refusal or paid.cancelled
         if failure is not None:
             raise failure
 
     async def failed(self, exc: BaseException) -> bool:
         """Settle after the app raised; tell whether its exception goes on to the server."""
         how = meaning(exc, self._lifecycle.state, self._server_error)
-        settlement, refusal, cancelled = await self._pay(self._lifecycle.settle(how.ending, how.verdict))
-        report.ended(self._scope, settlement, how, self._app, exc, refusal)
-        refusal = refusal or self._refusal
-        if refusal is not None:
+        paid = await self._settled(how, exc)
+        if paid.refusal is not None:
             # What the guard could not end it hands to the server's crash path (O11). An exception of the app's gets
             # there by itself; a cancellation does not.
             if how.ending is Ending.CANCELLED:
-                raise refusal
+                raise paid.refusal
             return True
-        if how.handled and cancelled is not None:
-            raise cancelled
+        if how.handled and paid.cancelled is not None:
+            raise paid.cancelled
         return not how.handled
 
     def abandoned(self) -> None:
         """End without a word: the coroutine is being thrown away, and nothing may be awaited any more."""
+        state = self._lifecycle.state
         self._lifecycle.settle(Ending.CANCELLED)
         self._stop()
+        report = self._report(state, Paid(Settlement()), Meaning(Ending.CANCELLED))
+        if report is not None:
+            self._options.observers.tell_now(report)
+
+    async def _settled(self, how: Meaning, exc: BaseException | None = None) -> Paid:
+        """Send what is owed, and say what became of the connection."""
+        state = self._lifecycle.state
+        paid = await self._pay(self._lifecycle.settle(how.ending, how.verdict))
+        if self._limit is not None:
+            paid = self._limit._replace(refusal=paid.refusal or self._limit.refusal, cancelled=paid.cancelled)
+        over = self._limit is not None or state in OVER
+        crashed = exc is not None and how.ending is Ending.RAISED and not how.handled
+        after = Outcome.RAISED_AFTERWARDS if over and crashed else None
+        report = self._report(state, paid, how, exc, after=after)
+        if not (self._options.observers and (report or self._telling)):
+            return paid
+        try:
+            await self.runtime.shielded(None, partial(self._leave_observers, report))
+        except GeneratorExit:
+            raise
+        except BaseException as cancelled:
+            return paid._replace(cancelled=paid.cancelled or cancelled)
+        return paid
+
+    async def _leave_observers(self, report: ConnectionReport | None) -> None:
+        if report is not None:
+            await self._tell_observers(report)
+        if self._telling is not None:
+            await self.runtime.finished(self._telling)
 
     def _stop(self) -> None:
         """Stop the clocks, and what receives ahead: the app has ended."""
@@ -194,10 +231,7 @@ class Connection(Sending):
             return Paid(settlement, exc if settlement.told else None)
         except BaseException as exc:
             return Paid(settlement, cancelled=exc)
-        if not in_time and settlement.clause:
-            report.unpaid(self._scope, settlement, self._options.close_timeout)
-            settlement = replace(settlement, told=None)
-        return Paid(settlement)
+        return Paid(settlement, in_time=in_time or not settlement.clause)
 
     async def _leave(self, messages: tuple[Message, ...]) -> None:
         """Send the messages, and leave nothing behind."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable
 
 import anyio
 
-from ..exceptions import ClientDisconnected
+from ..exceptions import ClientDisconnected, ProtocolViolation
 from ..lifecycle import Lifecycle, State
 from ..messages import SEND, CloseCode, Message
 from .receiving import Receive, Receiving
@@ -87,7 +87,11 @@ class Sending(Receiving):
 
     async def _send(self, message: Message) -> None:
         before = self._lifecycle.state
-        outgoing = self._lifecycle.sending(message)
+        try:
+            outgoing = self._lifecycle.sending(message)
+        except ProtocolViolation as exc:
+            self._note(exc.clause, exc.what, "refused")
+            raise
         after = self._lifecycle.state
         if after is State.CLOSED and outgoing:
             self._disconnect = disconnect_after(outgoing[0])
@@ -112,9 +116,19 @@ class Sending(Receiving):
             except OSError as exc:
                 raise self._left(exc) from exc
             except BaseException as exc:
-                self._lifecycle.failed(before, after, sent, refused=isinstance(exc, Exception))
+                refused = isinstance(exc, Exception)
+                self._lifecycle.failed(before, after, sent, refused=refused)
                 self._moved()
+                if not refused:
+                    self._sent(part)
                 raise
+            self._sent(part)
+
+    def _sent(self, message: Message) -> None:
+        """Note what the server has taken of the app's."""
+
+    def _note(self, clause: str, what: str, done: str) -> None:
+        """Note what the app does wrong."""
 
     @staticmethod
     @asynccontextmanager

@@ -25,3 +25,12 @@ def is_disconnect(exc: BaseException) -> bool:
     from . import starlette
 
     return starlette.is_disconnect(exc)
+
+
+def route(app: object, path: str) -> str:
+    """Return the template of the path for an app whose framework keeps its route to itself."""
+    if "channels.routing" not in sys.modules:
+        return ""
+    from . import channels
+
+    return channels.route(app, path)

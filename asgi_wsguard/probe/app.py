@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import anyio
 
-from asgi_wsguard import WebSocketGuardMiddleware
+from asgi_wsguard import ConnectionReport, WebSocketGuardMiddleware
 from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.visit import VISIT, Visit
 
@@ -69,8 +69,14 @@ def _served(kind: str, name: str) -> App:
     if kind != "bare":
         crash_path = "raise" if kind == "raising" else "close"
         for _ in range(scenario.guards):
-            served = WebSocketGuardMiddleware(served, without_extension=crash_path, **scenario.options)
+            served = WebSocketGuardMiddleware(
+                served, without_extension=crash_path, observers=[_observe], **scenario.options
+            )
     return served
+
+
+async def _observe(report: ConnectionReport) -> None:
+    VISIT.get().reports.append(report.outcome.value)
 
 
 async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,6 +145,7 @@ async def _left(number: str, seconds: str) -> dict[str, Any]:
         "tasks": sorted(_new_tasks().elements()),
         "notes": visit.notes,
         "log": visit.log,
+        "reports": visit.reports,
         "extension": visit.extension,
     }
 

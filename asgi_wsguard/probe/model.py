@@ -128,8 +128,7 @@ class Scenario:
     raises: str | None = ""
     """The exception that goes on to the server, and shows in its log; `None`: it depends."""
     logs: str | None = ""
-    """The level and the clause of the line that the guard logs; two for a repair after which the app went wrong;
-    `None`: it depends."""
+    """The level and the clause of the line that the guard logs; `None`: it depends."""
     early: tuple[Early, ...] = ()
     """What the client does before it waits for the answer to its handshake."""
     steps: tuple[Step, ...] = ()

@@ -35,7 +35,7 @@ class Result:
     scenario: Scenario
     seen: Observation
     left: dict[str, Any]
-    """What the app at the other end tells: tasks left, notes, the guard's log lines."""
+    """What the app at the other end tells: tasks left, notes, the guard's log lines and reports."""
     log: str
     """What the server has printed meanwhile."""
     faults: list[str]
@@ -134,10 +134,14 @@ def _client_faults(seen: Observation, expected: Outcome) -> Iterator[str]:
 def _log_faults(server: Server, result: Result) -> Iterator[str]:
     scenario = result.scenario
     everyday = (scenario.logs or "").startswith("DEBUG")
-    lines = [f"{level} {text.partition(']')[0][1:]}" for level, text in result.left["log"]]
+    lines = [f"{level} {text.partition(']')[0].removeprefix('[wsguard-')}" for level, text in result.left["log"]]
     logged = ", ".join(line for line in lines if everyday or not line.startswith("DEBUG"))
     if scenario.logs not in (None, logged):
         yield f"the guard logged {result.left['log']}, not {scenario.logs or 'nothing'}"
+    if result.left["called"] and len(result.left["reports"]) != 1:
+        yield f"there was not one report, but {result.left['reports']}"
+    if len(lines) > 1:
+        yield f"there was more than one log line: {result.left['log']}"
     if scenario.raises is None:
         return
     if not _shows(scenario.raises, result.log):

@@ -119,8 +119,8 @@ SERVERS = (
         # It sends 1000 and 3000-4999 only, but 1011 when the app has crashed (O11).
         instead={
             "accepts-and-is-cancelled": {"client_gets": Closed(1011), "logs": "ERROR O3", "raises": REFUSED},
-            "closes-1006": {"logs": "WARNING O4, ERROR O2", "raises": REFUSED},
-            "closes-1015": {"logs": "WARNING O4, ERROR O2", "raises": REFUSED},
+            "closes-1006": {"logs": "ERROR O2", "raises": REFUSED},
+            "closes-1015": {"logs": "ERROR O2", "raises": REFUSED},
             "idles": {"client_gets": Closed(1011), "app_sees": (), "logs": "ERROR O13", "raises": REFUSED},
             # Either the app is cancelled, or a send of its own fails first.
             "lives-on": {"client_gets": Closed(1011, messages=None), "logs": "ERROR O14", "raises": None},

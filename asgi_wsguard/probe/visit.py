@@ -11,11 +11,13 @@ import anyio
 
 @dataclass
 class Visit:
-    """One connection: what its app noted, what the guard logged, and whether the app has ended."""
+    """One connection: what its app noted, what the guard logged and reported, and whether the app has ended."""
 
     extension: bool
     notes: list[str] = field(default_factory=list)
     log: list[tuple[str, str]] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
+    """The outcomes of the reports that the guard's observer was given."""
     start: float = field(default_factory=anyio.current_time)
     seconds: float = 0.0
     """How long the app ran, by the clock of the event loop."""

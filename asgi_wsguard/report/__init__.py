@@ -11,10 +11,21 @@ __all__ = ["ConnectionReport", "Outcome", "Violation"]
 
 
 class Violation(NamedTuple):
-    """What the app did against the ASGI specification: it was repaired, or refused with `ProtocolViolation`."""
+    """One thing that an app did wrong.
+
+    Attributes:
+        clause: the id of the contract's clause, such as ``"O9"``.
+        what: what it did.
+        where: file and line, or empty.
+    """
 
     clause: str
     what: str
+    where: str = ""
+
+    def __str__(self) -> str:
+        clause = f"[{self.clause}] " if self.clause else ""
+        return clause + self.what + (f" ({self.where})" if self.where else "")
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,8 @@ class ConnectionReport:
         close_reason: the reason given with it.
         closed_by: who ended the connection: ``"app"``, ``"guard"`` or ``"client"``. The client, too, where the server
             cut the connection by itself, as it does not tell the two apart.
-        violations: what the app did against the specification.
+        violations: what the app did against the specification: it was repaired, or refused with `ProtocolViolation`.
+            Each once, and the first ten.
         cancelled: the guard cancelled the app.
         error_type: the qualified name of the exception that came out of the app, such as ``"KeyError"``; else empty.
         error: a short text of it that stays the same from one connection to the next, without numbers and names.

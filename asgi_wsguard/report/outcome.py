@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from logging import DEBUG, ERROR, WARNING
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from ..lifecycle import OVER, State
+from ..messages import CLOSE
+
+if TYPE_CHECKING:
+    from ..lifecycle import Settlement, Verdict
 
 
 class Outcome(enum.Enum):
@@ -49,6 +58,47 @@ class Outcome(enum.Enum):
     SEND_TIMEOUT = "send_timeout", "O15", WARNING
 
     # After the end of either
-    RAISED_AFTERWARDS = "raised_afterwards", "E3", ERROR
+    RAISED_AFTERWARDS = "raised_afterwards", "O2", ERROR
     OUTLIVED = "outlived", "O12", WARNING  # the app went on, and was cancelled
     ABANDONED = "abandoned", "E7", DEBUG  # the app was thrown away, as at the end of a program
+
+
+BY_CLAUSE: Mapping[str, Outcome] = MappingProxyType({outcome.clause: outcome for outcome in reversed(Outcome)})
+
+# Who ended the connection; all others the guard ended.
+APPS = frozenset(
+    {
+        Outcome.REFUSED,
+        Outcome.DENIED,
+        Outcome.DENIED_WITHOUT_BODY,
+        Outcome.DENIED_IN_PART,
+        Outcome.DENIED_WITHOUT_EXTENSION,
+        Outcome.CLOSED,
+    }
+)
+CLIENTS = frozenset({Outcome.LEFT_UNANSWERED, Outcome.LEFT})
+
+
+def outcome_of(state: State, settlement: Settlement, verdict: Verdict | None, *, opened: bool, final: str) -> Outcome:
+    """Tell how the connection itself ended, whatever the app did after that.
+
+    Args:
+        state: where it was before it was settled.
+        settlement: what was owed then.
+        verdict: the answer that the app's exception asked for by itself.
+        opened: it had been open.
+        final: the type of the message that the app ended it with.
+    """
+    if verdict is not None and settlement.clause:
+        if state is State.OPEN:
+            return Outcome.CLOSED
+        return Outcome.REFUSED if verdict.denial is None else Outcome.DENIED
+    if settlement.clause:
+        return BY_CLAUSE[settlement.clause]
+    if state is State.CLOSED:
+        return Outcome.CLOSED
+    if state is State.DENIED:
+        return Outcome.REFUSED if final == CLOSE else Outcome.DENIED
+    if state in OVER:
+        return Outcome.LEFT if opened else Outcome.LEFT_UNANSWERED
+    return Outcome.ABANDONED

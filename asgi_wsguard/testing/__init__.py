@@ -1,6 +1,7 @@
 """Help for the tests of websocket apps: a session with an app, in memory, on a server as strict as the ASGI spec."""
 
-from asgi_wsguard.testing.failures import ContractBroken, Violation, WebSocketClosed
+from asgi_wsguard.report import Violation
+from asgi_wsguard.testing.failures import ContractBroken, WebSocketClosed
 from asgi_wsguard.testing.server import Client, Denial, StrictServer
 from asgi_wsguard.testing.session import WebSocketSession
 from asgi_wsguard.testing.spec import IllegalSequence

@@ -3,26 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Violation:
-    """One thing that an app did wrong.
-
-    Attributes:
-        clause: the id of the contract's clause, such as ``"O9"``; empty for a task that was left behind.
-        what: what it did.
-        where: file and line, or empty.
-    """
-
-    clause: str
-    what: str
-    where: str = ""
-
-    def __str__(self) -> str:
-        clause = f"[{self.clause}] " if self.clause else ""
-        return clause + self.what + (f" ({self.where})" if self.where else "")
+from asgi_wsguard.report import Violation
 
 
 class ContractBroken(AssertionError):

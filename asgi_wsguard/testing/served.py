@@ -8,9 +8,10 @@ import anyio
 import anyio.lowlevel
 
 from asgi_wsguard import lines
+from asgi_wsguard.report import Violation
 from asgi_wsguard.runtime import runtime
 from asgi_wsguard.testing import tasks
-from asgi_wsguard.testing.failures import ContractBroken, Violation, add_note
+from asgi_wsguard.testing.failures import ContractBroken, add_note
 from asgi_wsguard.testing.server import StrictServer
 from asgi_wsguard.testing.spec import IllegalSequence
 

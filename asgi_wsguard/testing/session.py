@@ -10,7 +10,8 @@ from urllib.parse import quote, unquote
 
 import anyio.lowlevel
 
-from asgi_wsguard.testing.failures import ContractBroken, Violation, WebSocketClosed, add_note
+from asgi_wsguard.report import Violation
+from asgi_wsguard.testing.failures import ContractBroken, WebSocketClosed, add_note
 from asgi_wsguard.testing.served import ServedApp
 from asgi_wsguard.testing.server import Denial, Headers, StrictServer
 

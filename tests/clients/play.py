@@ -34,7 +34,7 @@ class Releases(logging.Handler):
     """Lets an app that nothing else can stop end once the guard has answered in its stead."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage().startswith("[H4]"):
+        if record.getMessage().startswith("[wsguard-H4]"):
             VISIT.get().released.set()
 
 

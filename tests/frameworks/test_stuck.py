@@ -167,7 +167,7 @@ async def test_h4_the_client_is_told_while_the_thread_blocks(
     assert server.violations == []
     (record,) = (record for record in caplog.records if record.name == "asgi_wsguard")
     line = record.getMessage()
-    assert line.startswith("[H4] '/ws': the app had not answered the handshake after 0.2 s")
+    assert line.startswith("[wsguard-H4] '/ws': the app had not answered the handshake after 0.2 s")
     if make is not channels_in_a_thread:  # of this one nothing is known outside its thread
         assert names(line, function), line
 

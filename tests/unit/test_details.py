@@ -219,7 +219,7 @@ async def test_an_app_without_source_has_no_line(caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.ERROR):
         await StrictServer("/ws").run(WebSocketGuardMiddleware(namespace["app"]))
     (line,) = caplog.messages
-    assert line == "[H1] '/ws': the app returned without answering the handshake; the client was told 500"
+    assert line == "[wsguard-H1] '/ws': the app returned without answering the handshake; the client was told 500"
 
 
 @pytest.mark.anyio
@@ -234,7 +234,10 @@ async def test_an_exception_from_libraries_alone_has_no_line(
     with caplog.at_level(logging.ERROR), pytest.raises(ValueError, match="secret"):
         await StrictServer("/ws").run(WebSocketGuardMiddleware(app))
     (line,) = caplog.messages
-    assert line == "[H2] '/ws': the app raised ValueError before it answered the handshake; the client was told 500"
+    assert (
+        line
+        == "[wsguard-H2] '/ws': the app raised ValueError before it answered the handshake; the client was told 500"
+    )
 
 
 @pytest.mark.anyio

@@ -19,7 +19,7 @@ from test_clauses_memory import ACCEPT, BODY, CLOSE, LAST_BODY, START, TEXT, App
 from test_time_memory import TIMEOUTS, Blocked, Event, Timed, disconnected, leaves, sends, stops, stops_reading
 from virtual_clock import FOR_EVER, in_virtual_time
 
-from asgi_wsguard import ClientDisconnected, WebSocketGuardMiddleware
+from asgi_wsguard import ClientDisconnected, ConnectionReport, WebSocketGuardMiddleware
 
 CONNECTIONS = 2_000
 AT_ONCE = 200
@@ -103,6 +103,24 @@ async def begins_to_deny(scope: Any, receive: Receive, send: Send) -> None:
 @kind({503})
 async def never_answers(scope: Any, receive: Receive, send: Send) -> None:
     await receive()
+    await anyio.sleep_forever()
+
+
+async def observes(report: ConnectionReport) -> None:
+    await anyio.sleep(1)
+
+
+@kind({503}, observers=[observes])
+async def never_answers_and_is_observed(scope: Any, receive: Receive, send: Send) -> None:
+    await receive()
+    await anyio.sleep_forever()
+
+
+@kind({1000}, observers=[observes])
+async def outlives_its_close_and_is_observed(scope: Any, receive: Receive, send: Send) -> None:
+    await receive()
+    await send(ACCEPT)
+    await send(CLOSE)
     await anyio.sleep_forever()
 
 

@@ -22,7 +22,16 @@ from asgi_wsguard.probe.scenarios import SECRET
 from asgi_wsguard.probe.servers import Running, Server
 from asgi_wsguard.probe.table import table
 
-LEFT = {"called": True, "running": False, "seconds": 0.0, "tasks": [], "notes": [], "log": [], "extension": True}
+LEFT = {
+    "called": True,
+    "running": False,
+    "seconds": 0.0,
+    "tasks": [],
+    "notes": [],
+    "log": [],
+    "reports": ["closed"],
+    "extension": True,
+}
 PROCESS: Any = None
 TRACEBACK = "  | Traceback (most recent call last):\n  |   File somewhere\n  | {}\n"
 
@@ -122,7 +131,10 @@ def test_what_the_client_got(played: Played, client_gets: Any, seen: Observation
         ({"tasks": ["one", "two"]}, "tasks are left: one, two"),
         ({"extension": False}, "denial extension"),
         ({"notes": ["sent"]}, "the app saw ['sent']"),
-        ({"guard_log": [["ERROR", "[H1] '/'"]]}, "not nothing"),
+        ({"guard_log": [["ERROR", "[wsguard-H1] '/'"]]}, "not nothing"),
+        ({"guard_log": [["DEBUG", "[wsguard-O4] '/'"]] * 2}, "more than one log line"),
+        ({"reports": []}, "not one report, but []"),
+        ({"reports": ["closed", "left"]}, "not one report"),
     ],
 )
 def test_what_is_left(played: Played, left: dict[str, Any], fault: str) -> None:
@@ -141,7 +153,9 @@ def test_what_depends(played: Played) -> None:
     """It is not judged what a race brings."""
     race = scenario(Gone(), app_sees=None, logs=None, raises=None)
     raised = TRACEBACK.format("package.ProbeError: text")
-    faults = played(race, Observation(left=True), raised, guard_log=[["ERROR", "[H4] '/'"]], notes=["sent"]).faults
+    faults = played(
+        race, Observation(left=True), raised, guard_log=[["ERROR", "[wsguard-H4] '/'"]], notes=["sent"]
+    ).faults
     assert faults == []
 
 
@@ -171,11 +185,11 @@ def test_log_is_not_judged_without_the_guard(played: Played) -> None:
 @pytest.mark.parametrize(
     ("logs", "lines", "holds"),
     [
-        ("DEBUG O1", [["DEBUG", "[O1] '/'"]], True),
-        ("ERROR O2", [["DEBUG", "[O1] '/'"], ["ERROR", "[O2] '/'"]], True),
-        ("ERROR O2", [["DEBUG", "[O1] '/'"]], False),
-        ("", [["DEBUG", "[O1] '/'"]], True),
-        ("", [["ERROR", "[O2] '/'"]], False),
+        ("DEBUG O1", [["DEBUG", "[wsguard-O1] '/'"]], True),
+        ("ERROR O2", [["ERROR", "[wsguard-O2] '/'"]], True),
+        ("ERROR O2", [["DEBUG", "[wsguard-O1] '/'"]], False),
+        ("", [["DEBUG", "[wsguard-O1] '/'"]], True),
+        ("", [["ERROR", "[wsguard-O2] '/'"]], False),
     ],
 )
 def test_log_of_the_guard(played: Played, logs: str, lines: list[list[str]], holds: bool) -> None:

@@ -23,7 +23,13 @@ from app_messages import MESSAGES, OFFERED
 from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from asgi_wsguard import ClientDisconnected, DenialResponse, ProtocolViolation, WebSocketGuardMiddleware
+from asgi_wsguard import (
+    ClientDisconnected,
+    ConnectionReport,
+    DenialResponse,
+    ProtocolViolation,
+    WebSocketGuardMiddleware,
+)
 from asgi_wsguard.lifecycle import DEBTS, OVER, Ending, Lifecycle, Settlement
 from asgi_wsguard.lifecycle import State as Stage
 from asgi_wsguard.testing import StrictServer
@@ -134,6 +140,7 @@ class Run:
     plan: Plan
     server: StrictServer
     options: dict[str, Any]
+    reports: list[ConnectionReport] = field(default_factory=list)
     made: list[Any] = field(default_factory=list)  # coroutines that nobody awaited
     send_errors: list[BaseException] = field(default_factory=list)
     app_ended: bool = False
@@ -183,12 +190,15 @@ class Run:
     async def serve(self) -> None:
         with contextlib.suppress(Exception, asyncio.CancelledError), self.scope:
             try:
-                await self.server.run(WebSocketGuardMiddleware(self.app, **self.options))
+                await self.server.run(WebSocketGuardMiddleware(self.app, observers=[self.observe], **self.options))
             except BaseException as exc:
                 self.raised_by_guard = exc
                 raise
             finally:
                 self.guard_ended = True
+
+    async def observe(self, report: ConnectionReport) -> None:
+        self.reports.append(report)
 
     # The app
 
@@ -284,6 +294,7 @@ async def test_any_app(plan: Plan, server: dict[str, Any], options: dict[str, An
 
     check_client(run)
     check_exceptions(run)
+    check_report(run)
 
 
 def is_denial(messages: list[Any]) -> bool:
@@ -305,6 +316,19 @@ def check_client(run: Run) -> None:
         raise AssertionError("the client waits for ever")
 
 
+def check_report(run: Run) -> None:
+    """There is one, and it tells what the client has seen."""
+    (report,) = run.reports
+    client = run.server.client
+    # A server may drop in silence an accept to a client that has left.
+    assert client.accepted or report.open_for is None or client.left
+    assert report.open_for is not None or not client.accepted
+    if report.status is not None:
+        assert client.denial is None or report.status == client.denial.status
+    if report.close_code is not None and report.closed_by != "client":
+        assert client.close_code in (report.close_code, None)
+
+
 def check_exceptions(run: Run) -> None:
     for exc in run.send_errors:
         refused = isinstance(exc, ValueError) and "this server does not send" in str(exc)
@@ -316,7 +340,7 @@ def check_exceptions(run: Run) -> None:
         crash = isinstance(guard, ProtocolViolation) and run.options["without_extension"] == "raise"
         refused = isinstance(guard, ValueError) and run.server._refused_codes
         assert crash or refused or (run.cancelled and not isinstance(guard, Exception)), repr(guard)
-    elif guard is None:  # E2
+    elif guard is None or (run.cancelled and not isinstance(guard, Exception)):  # E2; what came meanwhile goes on
         assert all(isinstance(leaf, ClientDisconnected) for leaf in leaves(app)), repr(app)
     else:
         # The server refused the close that was owed to a cancelled app (O11).

@@ -119,7 +119,7 @@ def test_the_option(runner: Runner) -> None:
     result.stdout.fnmatch_lines(
         [
             "websocket apps broke the contract:",
-            "[[]H1[]] '/ws': the app returned without answering the handshake (*:*); the client was told 500",
+            "[[]wsguard-H1[]] '/ws': the app returned without answering the handshake (*:*); the client was told 500",
             "FAILED *::test_bad*",
         ]
     )
@@ -285,7 +285,7 @@ def test_what_comes_to_light_in_the_teardown(runner: Runner) -> None:
         ini="asgi_wsguard_strict = true",
     )
     passed(result, passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*ERROR at teardown of test_late*", "[[]H1[]] *"])
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_late*", "[[]wsguard-H1[]] *"])
 
 
 def test_a_test_that_fails_by_itself_keeps_its_failure(runner: Runner) -> None:
@@ -299,7 +299,7 @@ def test_a_test_that_fails_by_itself_keeps_its_failure(runner: Runner) -> None:
         ini="asgi_wsguard_strict = true",
     )
     passed(result, failed=1)
-    result.stdout.fnmatch_lines(["E *assert 1 == 2", "*asgi_wsguard*", "[[]H1[]] *"])
+    result.stdout.fnmatch_lines(["E *assert 1 == 2", "*asgi_wsguard*", "[[]wsguard-H1[]] *"])
 
 
 def test_loggers_that_are_switched_off(runner: Runner) -> None:

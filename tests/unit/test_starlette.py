@@ -122,7 +122,7 @@ async def test_disconnect_after_the_end_is_quiet(exc: Exception, caplog: pytest.
     await server.run(raising(exc, accept=True, leave=True))
     (record,) = caplog.records
     assert record.levelname == "DEBUG"
-    assert record.getMessage().startswith(f"[E2] '/': the app raised {type(exc).__name__}, as the connection was over")
+    assert record.getMessage() == "[wsguard-E2] '/': the client left; it closed with 1001"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ async def test_every_place_in_a_starlette_app(place: str, caplog: pytest.LogCapt
     assert server.client.denial.status == 500
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 1
-    assert lines[0].startswith("[H2] '/ws': the app raised ValueError")
+    assert lines[0].startswith("[wsguard-H2] '/ws': the app raised ValueError")
     assert f"{__file__}:" in lines[0]
 
 

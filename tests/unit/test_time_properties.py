@@ -22,7 +22,7 @@ from test_properties import MORE_MESSAGES, NAMES, SERVERS, AppError, _quiet, lea
 from test_time_memory import Timed
 from virtual_clock import in_virtual_time
 
-from asgi_wsguard import ClientDisconnected, ProtocolViolation, WebSocketGuardMiddleware
+from asgi_wsguard import ClientDisconnected, ConnectionReport, ProtocolViolation, WebSocketGuardMiddleware
 
 __all__ = ["_quiet"]  # a fixture for this module, too
 
@@ -142,6 +142,8 @@ class Run:
     told: list[Any] = field(default_factory=list)  # the disconnects
     received_at: list[float] = field(default_factory=list)  # whatever it was
     sends: list[tuple[float, float, BaseException | None]] = field(default_factory=list)
+    reports: list[ConnectionReport] = field(default_factory=list)
+    opened: int = 0  # how often the observer was told of an accept
     sent: int = 0  # by the client
     stopped: bool = False
     app_ended: bool = False
@@ -153,7 +155,7 @@ class Run:
         async with anyio.create_task_group() as self.outside:
             self.outside.start_soon(self.act_as_client)
             self.outside.start_soon(self.stop)
-            guarded = WebSocketGuardMiddleware(self.app, **self.options)
+            guarded = WebSocketGuardMiddleware(self.app, observers=[Observer(self)], **self.options)
             if self.on_asyncio:
                 task = asyncio.get_running_loop().create_task(self.server.serve(guarded))
                 self.server.task = task if self.plan.own_task else None
@@ -311,6 +313,39 @@ async def test_any_app_in_time(plan: Plan, server: dict[str, Any], options: dict
     check_end(run)
     check_messages(run)
     check_exceptions(run)
+    check_report(run)
+
+
+class Observer:
+    """Takes its time, though it takes no time."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def opened(self, route: str) -> None:
+        self._run.opened += 1
+
+    async def __call__(self, report: ConnectionReport) -> None:
+        await anyio.lowlevel.checkpoint()
+        self._run.reports.append(report)
+
+
+def check_report(run: Run) -> None:
+    """There is one, and it tells what the client has seen."""
+    (report,) = run.reports
+    client = run.server.client
+    assert run.opened == (report.open_for is not None)
+    # A server may drop in silence an accept to a client that has left.
+    assert client.accepted or not run.opened or client.left
+    assert run.opened or not client.accepted
+    if report.status is not None:
+        assert client.denial is None or report.status == client.denial.status
+    if report.close_code is not None and report.closed_by != "client":
+        assert client.close_code in (report.close_code, None)
+    if report.answered_after is not None:
+        assert 0 <= report.answered_after <= run.server.ended_at
+    if report.open_for is not None:
+        assert 0 <= report.open_for <= run.server.ended_at - report.answered_after
 
 
 def check_client(run: Run) -> None:

@@ -118,7 +118,7 @@ def out_of_order(name: str, title: str, message: Message) -> None:
     catches.__name__ = f"catches_{name}"
     clause = "H11" if isinstance(message, dict) and message["type"] == "websocket.accept" else "H10"
     scenario(clause, title, INTERNAL_ERROR, raises="ProtocolViolation", logs="ERROR H2")(lets_out)
-    scenario(clause, f"{title}, and goes on", Closed(4001), "ProtocolViolation")(catches)
+    scenario(clause, f"{title}, and goes on", Closed(4001), "ProtocolViolation", logs=f"WARNING {clause}")(catches)
 
 
 out_of_order("data_first", "sends data before it accepts", {"type": "websocket.send", "text": "early"})

@@ -34,7 +34,7 @@ async def idles(scope: Scope, receive: Receive, send: Send) -> None:
     "O14",
     "has a client that stays for ever",
     Closed(1001, messages=None),
-    logs="DEBUG O14, DEBUG E2",
+    logs="DEBUG O14",
     options={"max_lifetime": LIMIT},
     client_waits=LIMIT,
 )

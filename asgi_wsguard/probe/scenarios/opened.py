@@ -127,7 +127,7 @@ def send_wrongly(name: str, title: str, payload: dict[str, Any]) -> None:
         await send({"type": "websocket.close", "code": 4001})
 
     sends.__name__ = name
-    scenario("O9", title, Closed(4001), "ProtocolViolation")(sends)
+    scenario("O9", title, Closed(4001), "ProtocolViolation", logs="WARNING O9")(sends)
 
 
 send_wrongly("sends_both", "sends text and bytes in one message", {"text": "one", "bytes": b"two"})
@@ -149,7 +149,7 @@ async def sends_bytearray(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "websocket.close", "code": 4001})
 
 
-@scenario("O10", "accepts twice", Closed(4001), "ProtocolViolation")
+@scenario("O10", "accepts twice", Closed(4001), "ProtocolViolation", logs="WARNING O10")
 async def accepts_twice(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
     await attempt(send, {"type": "websocket.accept"})

@@ -97,14 +97,7 @@ async def stay() -> None:
 
 async def in_thread(work: Callable[[], Any]) -> None:
     """Wait for the work of a thread, which cannot be cancelled."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        import trio
-
-        await trio.to_thread.run_sync(work)  # anyio 4.0 does not know the newer releases' way
-    else:
-        await anyio.to_thread.run_sync(work)
+    await anyio.to_thread.run_sync(work)
 
 
 def in_background(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -1,0 +1,121 @@
+"""Who is told what became of each connection."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Iterable
+from typing import Any, Callable
+
+import anyio
+import anyio.to_thread
+from anyio.lowlevel import RunVar
+
+from .report import ConnectionReport
+
+logger = logging.getLogger("asgi_wsguard")
+
+Observer = Callable[[ConnectionReport], object]
+
+# How many threads of one event loop may be busy with observers. They are not those that the app's own threads come
+# from, so that a slow observer does not hold up an endpoint.
+THREADS = 4
+_limiter: RunVar[anyio.CapacityLimiter] = RunVar("asgi_wsguard observers")
+
+
+class Observers:
+    """The observers of one middleware.
+
+    Args:
+        observers: callables that take a `ConnectionReport`. A plain function is called in a worker thread, as it may
+            take its time; a coroutine function is awaited.
+
+    Raises:
+        TypeError: what is given is no iterable of callables.
+    """
+
+    __slots__ = ("_observers", "_openers")
+
+    def __init__(self, observers: Iterable[Observer] = ()) -> None:
+        if not isinstance(observers, Iterable) or isinstance(observers, (str, bytes)):
+            raise TypeError(f"observers must be a list of callables, not {observers!r}")
+        self._observers = tuple(observers)
+        for observer in self._observers:
+            if not callable(observer):
+                raise TypeError(f"observers must be callables, and {observer!r} is not")
+        self._openers: tuple[Callable[[str], object], ...] = tuple(
+            opened for opened in (getattr(observer, "opened", None) for observer in self._observers) if opened
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._observers)
+
+    @property
+    def count_open(self) -> bool:
+        """Whether an observer is to be told when a websocket is accepted."""
+        return bool(self._openers)
+
+    def opened(self, route: str) -> None:
+        """Tell those that count the open websockets that there is one more."""
+        for opened in self._openers:
+            try:
+                opened(route)
+            except Exception:
+                _log_failure(opened)
+
+    async def tell(self, report: ConnectionReport, timeout: float | None) -> None:
+        """Give the report to every observer; none can harm the connection, or another observer.
+
+        Args:
+            report: what became of the connection.
+            timeout: seconds that each may take; `None` for as long as it takes.
+        """
+        for observer in self._observers:
+            with anyio.move_on_after(timeout) as scope:
+                try:
+                    await _call(observer, report)
+                except Exception:
+                    _log_failure(observer)
+            if scope.cancelled_caught:
+                logger.warning("[wsguard-E1] the observer %r took more than %s s; left to itself", observer, timeout)
+
+    def tell_now(self, report: ConnectionReport) -> None:
+        """Give the report to every observer where nothing may be awaited; who would wait is told as far as it goes."""
+        for observer in self._observers:
+            try:
+                told: Any = observer(report)
+                if inspect.iscoroutine(told):
+                    _run_to_first_wait(told)
+            except Exception:
+                _log_failure(observer)
+
+
+def _is_async(observer: Any) -> bool:
+    return any(map(inspect.iscoroutinefunction, (observer, type(observer).__call__)))
+
+
+async def _call(observer: Observer, report: ConnectionReport) -> None:
+    if _is_async(observer):
+        told: Any = observer(report)
+    else:
+        limiter = _limiter.get(None)
+        if limiter is None:
+            limiter = anyio.CapacityLimiter(THREADS)
+            _limiter.set(limiter)
+        # In a list, as trio refuses a function that returns a coroutine.
+        (told,) = await anyio.to_thread.run_sync(lambda: [observer(report)], abandon_on_cancel=True, limiter=limiter)
+    if inspect.isawaitable(told):
+        await told
+
+
+def _run_to_first_wait(coroutine: Any) -> None:
+    try:
+        coroutine.send(None)
+    except StopIteration:
+        return
+    finally:
+        coroutine.close()
+
+
+def _log_failure(observer: object) -> None:
+    logger.exception("[wsguard-E1] the observer %r raised; the connection is not harmed", observer)

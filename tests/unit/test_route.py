@@ -1,0 +1,161 @@
+"""The route in a report: the template of the path, from what each framework tells."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.endpoints import WebSocketEndpoint
+from starlette.routing import Mount, Router, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from asgi_wsguard import ConnectionReport, WebSocketGuardMiddleware
+from asgi_wsguard.report.route import route_of
+from asgi_wsguard.testing import StrictServer
+
+pytestmark = pytest.mark.anyio
+
+
+async def endpoint(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.close()
+
+
+class Endpoint(WebSocketEndpoint):
+    async def on_connect(self, websocket: WebSocket) -> None:
+        await endpoint(websocket)
+
+
+async def raw(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "websocket.accept"})
+
+
+class Raw:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await raw(scope, receive, send)
+
+
+inner = [WebSocketRoute("/b/{rest:path}", endpoint), WebSocketRoute("/{room}/{room2}", Endpoint)]
+routes = [
+    WebSocketRoute("/plain", endpoint),
+    WebSocketRoute("/rooms/{room:int}/x", Endpoint),
+    Mount("/m/{team}", routes=inner),
+    Mount("/raw", app=Raw()),
+    Mount("/sub", app=Starlette(routes=inner)),
+    Mount("/router", app=Router(routes=inner)),
+]
+
+
+async def route(app: Any, path: str, root_path: str = "") -> str:
+    """Serve the guarded app, and return the route of the report."""
+    reports: list[ConnectionReport] = []
+
+    async def observe(report: ConnectionReport) -> None:
+        assert report.path == path
+        reports.append(report)
+
+    server = StrictServer(path)
+    server.scope["root_path"] = root_path
+    await server.run(WebSocketGuardMiddleware(app, observers=[observe]))
+    return reports[0].route
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/plain", "/plain"),
+        ("/rooms/12/x", "/rooms/{room}/x"),
+        ("/m/red/b/1/2/3", "/m/{team}/b/{rest}"),
+        ("/m/red/7/8", "/m/{team}/{room}/{room2}"),
+        ("/raw/any/thing/9", "/raw/{path}"),
+        ("/sub/b/1", "/sub/b/{rest}"),
+        ("/router/7/8", "/router/{room}/{room2}"),
+        ("/nowhere", ""),
+    ],
+)
+async def test_starlette(path: str, expected: str) -> None:
+    assert await route(Starlette(routes=routes), path) == expected
+
+
+class Middleware:
+    """Takes away what newer Starlettes tell."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+        scope.pop("route", None)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/plain", "/plain"),
+        ("/rooms/12/x", "/rooms/{room}/x"),
+        ("/m/red/b/1/2/3", "/m/{team}/b/{rest}"),
+        ("/raw/any/thing/9", "/raw/{path}"),
+        ("/nowhere", ""),
+    ],
+)
+async def test_a_starlette_that_does_not_tell_its_route(path: str, expected: str) -> None:
+    assert await route(Middleware(Starlette(routes=routes)), path) == expected
+
+
+def test_litestar() -> None:
+    assert route_of({"path_template": "/rooms/{room}"}, "/rooms/1", None) == "/rooms/{room}"
+
+
+def test_a_consumer_of_channels() -> None:
+    scope = {"url_route": {"args": (), "kwargs": {"room": "lobby", "page": 3}}}
+    assert route_of(scope, "/chat/lobby/3/lobby", None) == "/chat/{room}/{page}/lobby"
+    assert route_of({"url_route": {}}, "/chat", None) == "/chat"
+
+
+class TestChannels:
+    @pytest.fixture(autouse=True)
+    def channels(self) -> Any:
+        from django.conf import settings
+
+        if not settings.configured:
+            settings.configure()
+        return settings
+
+    @pytest.mark.parametrize(
+        ("path", "expected"),
+        [
+            ("/chat/lobby/", "/chat/<str:room>/"),
+            ("/team/3/seat/4", "/team/<int:team>/seat/<int:seat>"),
+            ("/old/7", r"/^old/(?P<n>\d+)$"),
+        ],
+    )
+    async def test_the_routers_inside(self, path: str, expected: str) -> None:
+        from channels.middleware import BaseMiddleware
+        from channels.routing import ProtocolTypeRouter, URLRouter
+        from channels.security.websocket import OriginValidator
+        from django.urls import path as url
+        from django.urls import re_path
+
+        seats = URLRouter([url("seat/<int:seat>", raw)])
+        router = URLRouter(
+            [url("team/<int:team>/", seats), url("chat/<str:room>/", raw), re_path(r"^old/(?P<n>\d+)$", raw)]
+        )
+        app = ProtocolTypeRouter({"websocket": OriginValidator(BaseMiddleware(router), ["*"])})
+        assert await route(app, path) == expected
+
+    @pytest.mark.parametrize("path", ["/nowhere", "/team/3/nowhere"])
+    def test_no_route(self, path: str) -> None:
+        from channels.routing import ProtocolTypeRouter, URLRouter
+        from django.urls import path as url
+
+        router = URLRouter([url("team/<int:team>/", URLRouter([url("seat", raw)]))])
+        assert route_of({}, path, router) == ""
+        assert route_of({}, path, ProtocolTypeRouter({"http": raw})) == ""
+        assert route_of({}, path, raw) == ""
+
+
+async def test_any_other_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "channels.routing", raising=False)
+    assert await route(raw, "/ws/1") == ""
