@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any, NamedTuple
 
-from .lifecycle import OVER, UNANSWERED, Ending, State
+from .lifecycle import OVER, Ending, State
 
 # How long after a message the guard looks whether the app waits for the next one (O12 allows a second).
 LOOK = 0.5
@@ -14,9 +14,6 @@ PARTS = 8
 # uvloop's timers count in whole milliseconds, and may be that early.
 EARLY = 0.001
 
-
-# The client has left.
-LEFT = frozenset({State.LEFT, State.GONE})
 
 _NONE: dict[Any, float] = {}
 
@@ -45,12 +42,12 @@ class Limits(NamedTuple):
 class Deadlines:
     """When things happened on one connection, in seconds of the event loop's time; `inf` is not yet."""
 
-    __slots__ = ("_cancel_at", "_disconnect_at", "_limits", "active", "answered", "began", "ended", "opened", "sends")
+    __slots__ = ("_cancel_at", "_disconnect_at", "_limits", "active", "began", "ended", "opened", "sends")
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
         self.began = now
-        self.answered = self.opened = inf
+        self.opened = inf
         self.active = now
         """When the last message came or went, not earlier."""
         self.sends: dict[Any, float] = {} if limits.timed else _NONE
@@ -59,10 +56,6 @@ class Deadlines:
 
     def follow(self, state: State, now: float) -> None:
         """Note where the connection is; a step that the server refused goes back."""
-        if state in UNANSWERED:
-            self.answered = inf
-        elif self.answered == inf and state not in LEFT:
-            self.answered = now
         if state in OVER:
             if self.ended == inf:
                 self.ended = now

@@ -32,9 +32,13 @@ class Observers:
 
     Raises:
         TypeError: what is given is no iterable of callables.
+
+    Attributes:
+        any: whether there is one.
+        count_open: whether one is to be told when a websocket is accepted.
     """
 
-    __slots__ = ("_observers", "_openers")
+    __slots__ = ("_observers", "_openers", "any", "count_open")
 
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
         if not isinstance(observers, Iterable) or isinstance(observers, (str, bytes)):
@@ -46,14 +50,8 @@ class Observers:
         self._openers: tuple[Callable[[str], object], ...] = tuple(
             opened for opened in (getattr(observer, "opened", None) for observer in self._observers) if opened
         )
-
-    def __bool__(self) -> bool:
-        return bool(self._observers)
-
-    @property
-    def count_open(self) -> bool:
-        """Whether an observer is to be told when a websocket is accepted."""
-        return bool(self._openers)
+        self.any = bool(self._observers)
+        self.count_open = bool(self._openers)
 
     def opened(self, route: str) -> None:
         """Tell those that count the open websockets that there is one more."""

@@ -1,17 +1,20 @@
 """Fills the marks in the pages from the code's own tables, so that the pages cannot say anything else.
 
 A mkdocs hook: `<!-- states -->` becomes the state diagram, `<!-- debts -->` the table of what is owed when the app has
-ended, and `<!-- limits -->` that of what is owed when a limit is reached. `<!-- clients -->` and
-`<!-- clients bare -->` become what the test clients tell, `<!-- clients seen -->` when and in which releases.
+ended, and `<!-- limits -->` that of what is owed when a limit is reached. `<!-- outcomes -->` becomes the list of
+outcomes. `<!-- clients -->` and `<!-- clients bare -->` become what the test clients tell, `<!-- clients seen -->` when
+and in which releases.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from asgi_wsguard import Outcome
 from asgi_wsguard.lifecycle import DEBTS, ENDED, OVER, TRANSITIONS, UNANSWERED, Action, Debt, Ending, State
 from asgi_wsguard.probe.scenarios import SCENARIOS
 
@@ -73,6 +76,13 @@ def _owed(state: State, debt: Debt) -> str:
     return "nothing more"
 
 
+def outcome_table() -> str:
+    """List the outcomes of a report."""
+    lines = ["| outcome | clause | level of the log line |", "| --- | --- | --- |"]
+    lines += [f"| `{one.value}` | {one.clause} | {logging.getLevelName(one.level)} |" for one in Outcome]
+    return "\n".join(lines)
+
+
 def client_table(kind: str) -> str:
     """Write down what the test clients tell: scenarios that come to the same are one row."""
     seen = _seen()
@@ -106,6 +116,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
         "<!-- states -->": state_diagram(),
         "<!-- debts -->": debt_table(ENDED),
         "<!-- limits -->": debt_table([ending for ending in Ending if ending not in ENDED]),
+        "<!-- outcomes -->": outcome_table(),
         "<!-- changelog -->": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
         "<!-- clients -->": client_table("guarded"),
         "<!-- clients bare -->": client_table("bare"),

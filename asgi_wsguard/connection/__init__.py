@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ..middleware import Options
     from ..runtime import Job
 
+RETURNED = Meaning(Ending.RETURNED)
+
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
@@ -113,7 +115,7 @@ class Connection(Reporting):
 
     def _tell_meanwhile(self, report: ConnectionReport | None) -> None:
         """Tell the observers, although the app goes on."""
-        if report is not None and self._options.observers:
+        if report is not None:
             self._telling = self.runtime.start(partial(self._tell_observers, report), self._told_observers)
 
     async def _tell_observers(self, report: ConnectionReport) -> None:
@@ -142,7 +144,7 @@ class Connection(Reporting):
             ProtocolViolation: the answer is left to the server's crash path (`without_extension="raise"`).
             Exception: the server's refusal, for its crash path (O11).
         """
-        paid = await self._settled(Meaning(Ending.RETURNED))
+        paid = await self._settled(RETURNED)
         if paid.settlement.crash:
             what = "the app returned without answering the handshake"
             raise ProtocolViolation(paid.settlement.clause, what, "an accept, a close or a denial")
@@ -179,11 +181,11 @@ class Connection(Reporting):
         paid = await self._pay(self._lifecycle.settle(how.ending, how.verdict))
         if self._limit is not None:
             paid = self._limit._replace(refusal=paid.refusal or self._limit.refusal, cancelled=paid.cancelled)
-        over = self._limit is not None or state in OVER
-        crashed = exc is not None and how.ending is Ending.RAISED and not how.handled
-        after = Outcome.RAISED_AFTERWARDS if over and crashed else None
-        report = self._report(state, paid, how, exc, after=after)
-        if not (self._options.observers and (report or self._telling)):
+        after = None
+        if exc is not None and how.ending is Ending.RAISED and not how.handled and (self._limit or state in OVER):
+            after = Outcome.RAISED_AFTERWARDS
+        report = self._report(state, paid, how, exc, after)
+        if report is None and self._telling is None:
             return paid
         try:
             await self.runtime.shielded(None, partial(self._leave_observers, report))

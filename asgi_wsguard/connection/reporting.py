@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from logging import DEBUG
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 from .. import lines
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 # An app that goes on breaking the specification in ever new ways must not fill the memory.
 MAX_NOTED = 10
+DENIALS = (Outcome.DENIED, Outcome.REFUSED)
 
 
 class Reporting(Sending):
@@ -65,7 +65,7 @@ class Reporting(Sending):
         return lines.of_waiting(self.runtime.coroutine()) or lines.of_app(self._scope, self._app)
 
     def _report(
-        self, state: State, paid: Paid, how: Meaning, exc: BaseException | None = None, *, after: Outcome | None = None
+        self, state: State, paid: Paid, how: Meaning, exc: BaseException | None = None, after: Outcome | None = None
     ) -> ConnectionReport | None:
         """Log how the connection ended; return the report if there are observers. Only the first call does.
 
@@ -79,17 +79,16 @@ class Reporting(Sending):
         if self._reported:
             return None
         self._reported = True
-        final = "" if self._final is None else self._final["type"]
-        end = outcome_of(state, paid.settlement, how.verdict, opened=self._accept is not None, final=final)
-        if any(noted.clause == "H9" for noted in self._noted) and end in (Outcome.DENIED, Outcome.REFUSED):
+        end = outcome_of(state, paid.settlement, how.verdict, self._accept, self._final)
+        if self._noted and end in DENIALS and any(noted.clause == "H9" for noted in self._noted):
             end = Outcome.DENIED_WITHOUT_EXTENSION
         outcome = after or end
         level, _ = log.headline(outcome, paid, self._noted)
-        if not (self._options.observers or log.logger.isEnabledFor(level)):
+        if not (self._options.observers.any or log.logger.isEnabledFor(level)):
             return None
         report = self._made(outcome, end, paid, how, exc, level)
         log.write(report, end, paid, self._noted, _ended(how, exc), self._options)
-        return report
+        return report if self._options.observers.any else None
 
     def _made(
         self, outcome: Outcome, end: Outcome, paid: Paid, how: Meaning, exc: BaseException | None, level: int
@@ -98,7 +97,8 @@ class Reporting(Sending):
         opened, told = self._accept is not None, self._told_client(end, paid)
         close = paid.settlement.messages[0] if paid.settlement.messages else self._disconnect
         by = "app" if end in APPS else "client" if end in CLIENTS else "guard"
-        answered = min(clocks.answered, now) if opened or clocks.answered != inf or told is not None else None
+        ended = min(clocks.ended, now)
+        answered = clocks.opened if opened else None if told is None else ended
         crash = exc is not None and not how.handled and how.ending is not Ending.CANCELLED
         return ConnectionReport(
             outcome=outcome,
@@ -108,7 +108,7 @@ class Reporting(Sending):
             subprotocol=self._accept.get("subprotocol") if self._accept is not None else None,
             http_version=str(self._scope.get("http_version", "")),
             answered_after=None if answered is None else answered - clocks.began,
-            open_for=min(clocks.ended, now) - clocks.opened if opened else None,
+            open_for=ended - clocks.opened if opened else None,
             status=None if opened else told,
             close_code=told if opened else None,
             close_reason=close.get("reason") or "" if opened and told is not None else "",

@@ -39,7 +39,7 @@ class ConnectionReport:
         client: host and port of the client, as the server tells them; else empty.
         subprotocol: what the app accepted with; `None` for none.
         http_version: such as ``"1.1"``.
-        answered_after: seconds from the call of the app to the answer to the handshake; `None` without an answer.
+        answered_after: seconds from the call of the app to accept, or to the end of a denial; `None` without either.
         open_for: seconds from accept to the end; `None` if the websocket was never open.
         status: the HTTP status that the handshake was denied with; `None` if it was not.
         close_code: what the open websocket was closed with; `None` if it was not closed, or never open.

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..lifecycle import OVER, State
-from ..messages import CLOSE
+from ..messages import CLOSE, Message
 
 if TYPE_CHECKING:
     from ..lifecycle import Settlement, Verdict
@@ -79,15 +79,17 @@ APPS = frozenset(
 CLIENTS = frozenset({Outcome.LEFT_UNANSWERED, Outcome.LEFT})
 
 
-def outcome_of(state: State, settlement: Settlement, verdict: Verdict | None, *, opened: bool, final: str) -> Outcome:
+def outcome_of(
+    state: State, settlement: Settlement, verdict: Verdict | None, accept: Message | None, final: Message | None
+) -> Outcome:
     """Tell how the connection itself ended, whatever the app did after that.
 
     Args:
         state: where it was before it was settled.
         settlement: what was owed then.
         verdict: the answer that the app's exception asked for by itself.
-        opened: it had been open.
-        final: the type of the message that the app ended it with.
+        accept: what the app accepted with.
+        final: what the app ended it with.
     """
     if verdict is not None and settlement.clause:
         if state is State.OPEN:
@@ -98,7 +100,7 @@ def outcome_of(state: State, settlement: Settlement, verdict: Verdict | None, *,
     if state is State.CLOSED:
         return Outcome.CLOSED
     if state is State.DENIED:
-        return Outcome.REFUSED if final == CLOSE else Outcome.DENIED
+        return Outcome.REFUSED if final is not None and final["type"] == CLOSE else Outcome.DENIED
     if state in OVER:
-        return Outcome.LEFT if opened else Outcome.LEFT_UNANSWERED
+        return Outcome.LEFT_UNANSWERED if accept is None else Outcome.LEFT
     return Outcome.ABANDONED

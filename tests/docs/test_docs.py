@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import runpy
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from asgi_wsguard import Outcome
 from asgi_wsguard.lifecycle import DEBTS, State
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +45,19 @@ def test_tables_are_drawn_from_the_code() -> None:
         assert state.value in filled
     for debt in DEBTS.values():
         assert f"| {debt.clause} |" in filled
+
+
+def test_every_signature_of_a_log_line_is_on_the_page() -> None:
+    """Of the outcomes, of what an app does wrong before the end, and of the lines about the guard itself."""
+    page = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
+    for outcome in Outcome:
+        section = page.partition(f"### At level {logging.getLevelName(outcome.level)}")[2].partition("###")[0]
+        assert f"\n| `wsguard-{outcome.clause}` | " in section, outcome
+    warnings = page.partition("### At level WARNING")[2].partition("###")[0]
+    for clause in ("H10", "H11", "H14", "O4", "O9", "O10", "E1", "E4"):
+        assert f"\n| `wsguard-{clause}` | " in warnings, clause
+    table = runpy.run_path(str(ROOT / "docs" / "tables.py"))["on_page_markdown"]("<!-- outcomes -->")
+    assert all(f"| `{outcome.value}` | {outcome.clause} |" in table for outcome in Outcome)
 
 
 def test_every_clause_of_the_code_is_on_the_page() -> None:

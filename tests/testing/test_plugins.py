@@ -84,7 +84,7 @@ def test_beside_other_plugins(pytester: pytest.Pytester, mark: str, options: str
     result.stdout.fnmatch_lines_random(
         [
             "E *ContractBroken: [[]H1[]] *",
-            "[[]H1[]] '/ws': the app returned without answering the handshake *",
+            "[[]wsguard-H1[]] '/ws': the app returned without answering the handshake *",
             "'/ws': the app left the task * behind; it waits *",
             "FAILED *::test_bad_bare*",
             "FAILED *::test_bad_answer*",
