@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-pytest_collect_file = Sybil(parsers=[PythonCodeBlockParser()], patterns=["*.md"]).pytest()
+
+def _as_main(namespace: dict[str, Any]) -> None:
+    namespace["__name__"] = "__main__"  # Litestar looks for the module of a handler
+
+
+pytest_collect_file = Sybil(parsers=[PythonCodeBlockParser()], patterns=["*.md"], setup=_as_main).pytest()
 pytest_plugins = ["pytester"]

@@ -117,6 +117,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
         "<!-- debts -->": debt_table(ENDED),
         "<!-- limits -->": debt_table([ending for ending in Ending if ending not in ENDED]),
         "<!-- outcomes -->": outcome_table(),
+        "<!-- contributing -->": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("(docs/", "("),
         "<!-- changelog -->": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
         "<!-- clients -->": client_table("guarded"),
         "<!-- clients bare -->": client_table("bare"),
