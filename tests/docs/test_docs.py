@@ -14,14 +14,14 @@ from asgi_wsguard import Outcome
 from asgi_wsguard.lifecycle import DEBTS, State
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # What .ci/run runs, and what makes the package that `pip install` names.
 COMMANDS = {"scripts/demo", "scripts/test", "scripts/test tests/unit", "scripts/check --fix"} | {
     "pip install asgi-wsguard"
 }
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_is_one_that_ci_runs(page: Path) -> None:
     blocks = re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     for line in "".join(blocks).splitlines():
