@@ -1,0 +1,186 @@
+"""The metrics: names, labels, buckets, and how a report becomes figures. A subclass knows who keeps them."""
+
+from __future__ import annotations
+
+import abc
+import enum
+from dataclasses import dataclass
+from logging import DEBUG
+from typing import Callable, Union
+
+from ..report import ConnectionReport, Outcome
+
+Labels = tuple[Union[str, int], ...]
+"""The values of a metric's labels, in their order; an empty string is a label that is left out."""
+
+Record = Callable[[float], object]
+"""Adds to a counter, or observes in a histogram."""
+
+OTHER = "_OTHER"
+"""What stands for a value when there are too many: the word of OpenTelemetry's semantic conventions."""
+
+MOST = 100
+"""How many distinct routes, error strings, and close codes of the app's an observer counts apart."""
+
+PROTOCOL_CODES = range(1000, 1016)
+"""The close codes that RFC 6455 and its registry know. Of the others, a client may send four thousand."""
+
+ACCEPTED = "accepted"
+"""The outcome of a handshake after which the websocket was open; what became of that is another metric."""
+
+
+class Kind(enum.Enum):
+    """What an instrument can do."""
+
+    COUNTER = "counter"
+    UP_DOWN_COUNTER = "up-down counter"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """One metric, in OpenTelemetry's words. Prometheus has the same ones, with underscores for the dots.
+
+    Attributes:
+        name: after the semantic conventions' rules, in the namespace ``wsguard``.
+        kind: what it can do.
+        unit: in UCUM, such as ``s``.
+        description: one sentence.
+        labels: the names of its attributes; those in the namespace ``wsguard`` are ours.
+        buckets: the upper bounds of a histogram.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    description: str
+    labels: tuple[str, ...]
+    buckets: tuple[float, ...] = ()
+
+
+OPEN_CONNECTIONS = Metric(
+    "wsguard.open_connections",
+    Kind.UP_DOWN_COUNTER,
+    "{connection}",
+    "Websockets that are open now.",
+    ("http.route",),
+)
+HANDSHAKES = Metric(
+    "wsguard.handshakes",
+    Kind.COUNTER,
+    "{handshake}",
+    "Handshakes, by what became of them.",
+    (
+        "http.route",
+        "wsguard.outcome",
+        "http.response.status_code",
+        "error.type",
+        "wsguard.error",
+        "network.protocol.version",
+    ),
+)
+HANDSHAKE_DURATION = Metric(
+    "wsguard.handshake.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "Time from the call of the app to the answer to the handshake.",
+    ("http.route", "wsguard.outcome"),
+    # Those of http.server.request.duration, and what lies around the default handshake_timeout.
+    (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 30.0),
+)
+CONNECTION_DURATION = Metric(
+    "wsguard.connection.duration",
+    Kind.HISTOGRAM,
+    "s",
+    "Time from accept to the end of the websocket.",
+    ("http.route",),
+    (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0),
+)
+CLOSES = Metric(
+    "wsguard.closes",
+    Kind.COUNTER,
+    "{connection}",
+    "Open websockets that ended, by close code and by who ended them.",
+    ("http.route", "wsguard.outcome", "wsguard.close_code", "wsguard.closed_by"),
+)
+VIOLATIONS = Metric(
+    "wsguard.violations",
+    Kind.COUNTER,
+    "{violation}",
+    "What apps did against the ASGI specification, by clause of the contract.",
+    ("http.route", "wsguard.clause"),
+)
+METRICS = (OPEN_CONNECTIONS, HANDSHAKES, HANDSHAKE_DURATION, CONNECTION_DURATION, CLOSES, VIOLATIONS)
+
+
+def translated(name: str) -> str:
+    """Return what Prometheus calls a metric or label of OpenTelemetry's, but for the metric's unit and ``_total``."""
+    return name.replace(".", "_")
+
+
+class _Few:
+    """The first distinct values as they are, and any other as `OTHER`."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        if value not in self._seen:
+            if len(self._seen) >= MOST:
+                return OTHER
+            self._seen.add(value)
+        return value
+
+
+class Metrics(abc.ABC):
+    """An observer that counts. It never waits, and may be used from any number of event loops and threads."""
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[Metric, Labels], Record] = {}
+        self._route = _Few()
+        self._error = _Few()
+        self._code = _Few()
+
+    @abc.abstractmethod
+    def _bind(self, metric: Metric, labels: Labels) -> Record:
+        """Return what records in the metric with these labels."""
+
+    def _record(self, metric: Metric, amount: float, *labels: str | int) -> None:
+        record = self._records.get((metric, labels))
+        if record is None:
+            record = self._records[metric, labels] = self._bind(metric, labels)
+        record(amount)
+
+    def opened(self, route: str) -> None:
+        """Count a websocket that was accepted."""
+        self._record(OPEN_CONNECTIONS, 1, self._route(route))
+
+    async def __call__(self, report: ConnectionReport) -> None:
+        """Count what became of a connection."""
+        route = self._route(report.route)
+        outcome = report.outcome.value if report.open_for is None else ACCEPTED
+        self._record(HANDSHAKES, 1, route, outcome, report.status or "", *self._failure(report), report.http_version)
+        if report.answered_after is not None:
+            self._record(HANDSHAKE_DURATION, report.answered_after, route, outcome)
+        if report.open_for is not None:
+            self._record(OPEN_CONNECTIONS, -1, route)
+            self._record(CONNECTION_DURATION, report.open_for, route)
+            self._record(CLOSES, 1, route, report.outcome.value, self._close_code(report), report.closed_by)
+        for violation in report.violations:
+            self._record(VIOLATIONS, 1, route, violation.clause)
+
+    def _failure(self, report: ConnectionReport) -> tuple[str, str]:
+        """Return the type and the text of the error for which the handshake failed."""
+        # What cannot be told in full is told nevertheless.
+        failed = report.outcome.level > DEBUG and report.outcome is not Outcome.DENIED_WITHOUT_EXTENSION
+        if report.open_for is not None or not (failed or (report.status or 0) >= 500):
+            return "", ""
+        return report.error_type or report.outcome.value, report.error and self._error(report.error)
+
+    def _close_code(self, report: ConnectionReport) -> str:
+        code = report.close_code
+        if code is None:
+            return ""
+        if code in PROTOCOL_CODES:
+            return str(code)
+        return OTHER if report.closed_by == "client" else self._code(str(code))
