@@ -3,7 +3,7 @@
 A mkdocs hook: `<!-- states -->` becomes the state diagram, `<!-- debts -->` the table of what is owed when the app has
 ended, and `<!-- limits -->` that of what is owed when a limit is reached. `<!-- outcomes -->` becomes the list of
 outcomes. `<!-- clients -->` and `<!-- clients bare -->` become what the test clients tell, `<!-- clients seen -->` when
-and in which releases.
+and in which releases. `<!-- metrics -->` becomes the table of the metrics.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from asgi_wsguard import Outcome
+from asgi_wsguard.integrations.metrics import METRICS, Kind, translated
 from asgi_wsguard.lifecycle import DEBTS, ENDED, OVER, TRANSITIONS, UNANSWERED, Action, Debt, Ending, State
 from asgi_wsguard.probe.scenarios import SCENARIOS
 
@@ -110,6 +111,21 @@ def _seen() -> dict[str, Any]:
     return seen
 
 
+# What Prometheus appends to the name.
+SUFFIXES = {Kind.COUNTER: "_total", Kind.UP_DOWN_COUNTER: "", Kind.HISTOGRAM: "_seconds"}
+
+
+def metric_table() -> str:
+    """Write down each metric, with both its names."""
+    lines = ["| metric | in Prometheus | kind | unit | labels |", "| --- " * 5 + "|"]
+    for metric in METRICS:
+        name = f"`{metric.name}`<br>{metric.description}"
+        labels = "<br>".join(f"`{label}`" for label in metric.labels)
+        prometheus = f"`{translated(metric.name)}{SUFFIXES[metric.kind]}`"
+        lines.append(f"| {name} | {prometheus} | {metric.kind.value} | `{metric.unit}` | {labels} |")
+    return "\n".join(lines)
+
+
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Fill the marks (called by mkdocs for each page)."""
     marks = {
@@ -121,6 +137,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
         "<!-- changelog -->": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
         "<!-- clients -->": client_table("guarded"),
         "<!-- clients bare -->": client_table("bare"),
+        "<!-- metrics -->": metric_table(),
         "<!-- clients seen -->": f"{_seen()['date']}, with {', '.join(_seen()['versions'].values())}",
     }
     for mark, text in marks.items():
