@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import connection, echo, http, memory, scaling, uvicorn
+from benchmarks import connection, echo, http, memory, metrics, scaling, uvicorn
 from benchmarks.middlewares import MISSING
 from benchmarks.report import HEADER
 
@@ -15,6 +15,7 @@ PARTS = {
     "memory": memory,
     "scaling": scaling,
     "uvicorn": uvicorn,
+    "report": metrics,
 }
 
 

@@ -23,3 +23,9 @@ def test_part_runs(part: str) -> None:
     rows = list(PARTS[part].rows(**TINY[part]))
     assert {name for name in OURS if any(row.what.endswith(name) for row in rows)} == set(OURS)
     assert any(row.target for row in rows)
+
+
+def test_report_runs() -> None:
+    rows = list(PARTS["report"].rows(rounds=1, connections=2, messages=2))
+    assert len(rows) == 6
+    assert [row.ratio for row in rows if row.what.startswith("message")] == [0, 0, 0]
