@@ -28,29 +28,31 @@ class Observers:
 
     Args:
         observers: callables that take a `ConnectionReport`. A plain function is called in a worker thread, as it may
-            take its time; a coroutine function is awaited.
+            take its time; a coroutine function is awaited. One whose attribute ``waits`` is `False` is run where it is.
 
     Raises:
         TypeError: what is given is no iterable of callables.
 
     Attributes:
         any: whether there is one.
+        any_to_await: whether there is one that may wait.
         count_open: whether one is to be told when a websocket is accepted.
     """
 
-    __slots__ = ("_observers", "_openers", "any", "count_open")
+    __slots__ = ("_observers", "_openers", "_prompt", "any", "any_to_await", "count_open")
 
     def __init__(self, observers: Iterable[Observer] = ()) -> None:
         if not isinstance(observers, Iterable) or isinstance(observers, (str, bytes)):
             raise TypeError(f"observers must be a list of callables, not {observers!r}")
-        self._observers = tuple(observers)
-        for observer in self._observers:
+        every: list[Any] = list(observers)
+        for observer in every:
             if not callable(observer):
                 raise TypeError(f"observers must be callables, and {observer!r} is not")
-        self._openers: tuple[Callable[[str], object], ...] = tuple(
-            opened for opened in (getattr(observer, "opened", None) for observer in self._observers) if opened
-        )
-        self.any = bool(self._observers)
+        self._openers = [observer.opened for observer in every if hasattr(observer, "opened")]
+        self._prompt = [observer for observer in every if not getattr(observer, "waits", True)]
+        self._observers = [observer for observer in every if getattr(observer, "waits", True)]
+        self.any = bool(every)
+        self.any_to_await = bool(self._observers)
         self.count_open = bool(self._openers)
 
     def opened(self, route: str) -> None:
@@ -61,8 +63,14 @@ class Observers:
             except Exception:
                 _log_failure(opened)
 
+    def tell_prompt(self, report: ConnectionReport) -> None:
+        """Give the report to those that do not wait, and so need neither a task nor a time limit."""
+        for observer in self._prompt:
+            if not _told_at_once(observer, report):
+                logger.error("[wsguard-E1] the observer %r has waits=False, but waits; it was cut short", observer)
+
     async def tell(self, report: ConnectionReport, timeout: float | None) -> None:
-        """Give the report to every observer; none can harm the connection, or another observer.
+        """Give the report to every other observer; none can harm the connection, or another observer.
 
         Args:
             report: what became of the connection.
@@ -78,14 +86,9 @@ class Observers:
                 logger.warning("[wsguard-E1] the observer %r took more than %s s; left to itself", observer, timeout)
 
     def tell_now(self, report: ConnectionReport) -> None:
-        """Give the report to every observer where nothing may be awaited; who would wait is told as far as it goes."""
+        """Give the report to every other observer where nothing may be awaited: as far as it goes without."""
         for observer in self._observers:
-            try:
-                told: Any = observer(report)
-                if inspect.iscoroutine(told):
-                    _run_to_first_wait(told)
-            except Exception:
-                _log_failure(observer)
+            _told_at_once(observer, report)
 
 
 def _is_async(observer: Any) -> bool:
@@ -106,13 +109,21 @@ async def _call(observer: Observer, report: ConnectionReport) -> None:
         await told
 
 
-def _run_to_first_wait(coroutine: Any) -> None:
+def _told_at_once(observer: Observer, report: ConnectionReport) -> bool:
+    """Run the observer up to where it waits; tell whether it came to its end."""
     try:
-        coroutine.send(None)
-    except StopIteration:
-        return
-    finally:
-        coroutine.close()
+        told: Any = observer(report)
+        if inspect.iscoroutine(told):
+            try:
+                told.send(None)
+            except StopIteration:
+                return True
+            finally:
+                told.close()
+            return False
+    except Exception:
+        _log_failure(observer)
+    return True
 
 
 def _log_failure(observer: object) -> None:

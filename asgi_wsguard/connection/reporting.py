@@ -28,7 +28,18 @@ DENIALS = (Outcome.DENIED, Outcome.REFUSED)
 class Reporting(Sending):
     """See `Connection`, whose third part this is."""
 
-    __slots__ = ("_accept", "_app", "_final", "_noted", "_options", "_path", "_reported", "_scope", "_where")
+    __slots__ = (
+        "_accept",
+        "_app",
+        "_final",
+        "_found_route",
+        "_noted",
+        "_options",
+        "_path",
+        "_reported",
+        "_scope",
+        "_where",
+    )
 
     def __init__(
         self, app: Any, scope: Message, receive: Receive, send: Send, lifecycle: Lifecycle, options: Options
@@ -40,6 +51,7 @@ class Reporting(Sending):
         self._path: str = scope.get("path", "")  # a router may shorten the one in the scope
         self._accept: Message | None = None  # what the app accepted with
         self._final: Message | None = None  # what the app closed or denied with
+        self._found_route: str | None = None  # who counts the open ones must hear the same at accept and at the end
         self._noted: tuple[Noted, ...] = ()
         self._where = ""  # the line where the app waited at a deadline
         self._reported = False
@@ -67,7 +79,7 @@ class Reporting(Sending):
     def _report(
         self, state: State, paid: Paid, how: Meaning, exc: BaseException | None = None, after: Outcome | None = None
     ) -> ConnectionReport | None:
-        """Log how the connection ended; return the report if there are observers. Only the first call does.
+        """Log and tell how the connection ended; return the report for those that may wait. Only the first call does.
 
         Args:
             state: where the connection was before it was settled.
@@ -88,7 +100,8 @@ class Reporting(Sending):
             return None
         report = self._made(outcome, end, paid, how, exc, level)
         log.write(report, end, paid, self._noted, _ended(how, exc), self._options)
-        return report if self._options.observers.any else None
+        self._options.observers.tell_prompt(report)
+        return report if self._options.observers.any_to_await else None
 
     def _made(
         self, outcome: Outcome, end: Outcome, paid: Paid, how: Meaning, exc: BaseException | None, level: int
@@ -135,7 +148,9 @@ class Reporting(Sending):
         return int(self._final.get("status", 403))
 
     def _route(self) -> str:
-        return route_of(self._scope, self._path, self._app)
+        if self._found_route is None:
+            self._found_route = route_of(self._scope, self._path, self._app)
+        return self._found_route
 
     def _place(self, outcome: Outcome, exc: BaseException | None) -> str:
         if exc is not None:

@@ -133,7 +133,13 @@ class _Few:
 
 
 class Metrics(abc.ABC):
-    """An observer that counts. It never waits, and may be used from any number of event loops and threads."""
+    """An observer that counts. It may be used from any number of event loops and threads.
+
+    Attributes:
+        waits: that it does not, so that the guard runs it without a task of its own.
+    """
+
+    waits = False
 
     def __init__(self) -> None:
         self._records: dict[tuple[Metric, Labels], Record] = {}

@@ -550,6 +550,52 @@ async def test_an_observer_may_count_the_open_websockets(messages: Any, opened: 
 
 
 @in_virtual_time
+async def test_the_route_of_an_open_websocket_stays_what_it_was(log: pytest.LogCaptureFixture) -> None:
+    async def moves(scope: Any, receive: Any, send: Any) -> None:
+        scope["path_template"] = "/{first}"
+        await send(ACCEPT)
+        scope["path_template"] = "/{then}"
+
+    counting = Counting()
+    await serve(moves, observers=[counting])
+    assert counting.open == ["/{first}"] == [report.route for report in counting]
+
+
+class Prompt(Gate):
+    """A plain function that never waits."""
+
+    waits = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open.set()
+
+
+@pytest.mark.anyio
+async def test_an_observer_that_does_not_wait_is_run_where_it_is() -> None:
+    prompt, reports = Prompt(), Reports()
+    await StrictServer("/ws").run(WebSocketGuardMiddleware(sending(ACCEPT, CLOSE), observers=[prompt, reports]))
+    assert prompt.reports == reports
+    assert prompt.threads == [threading.current_thread()]
+
+
+@in_virtual_time
+async def test_an_observer_that_waits_though_it_says_otherwise(log: pytest.LogCaptureFixture) -> None:
+    class Waiting:
+        waits = False
+
+        async def __call__(self, report: ConnectionReport) -> None:
+            await anyio.sleep(1)
+
+    reports = Reports()
+    server = await serve(app(ACCEPT, CLOSE), observers=[Waiting(), reports])
+    assert (server.ended_at, len(reports)) == (1, 1)
+    (record,) = (record for record in log.records if record.levelname == "ERROR")
+    assert record.getMessage().startswith("[wsguard-E1] the observer ")
+    assert record.getMessage().endswith(" has waits=False, but waits; it was cut short")
+
+
+@in_virtual_time
 async def test_an_accept_that_is_cancelled_counts(log: pytest.LogCaptureFixture) -> None:
     """Servers act first and wait after, so that the client has its answer."""
 
