@@ -9,7 +9,7 @@ NEEDED = ("click", "rich", "h11", "h2", "wsproto")
 
 
 def main() -> int:
-    """Run the command that `sys.argv` names, and return the exit status: 2 for wrong input."""
+    """Run the command that `sys.argv` names, and exit with its status: 2 for wrong input."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         names = ", ".join(missing)
@@ -17,5 +17,4 @@ def main() -> int:
         return 2
     from asgi_wsguard.cli.commands import commands
 
-    status: int = commands.main(prog_name="asgi-wsguard", standalone_mode=True)
-    return status
+    commands.main()

@@ -1,10 +1,60 @@
-"""All the commands."""
+"""All the commands, and what becomes of wrong input: one line, and status 2."""
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
 import click
 
+from asgi_wsguard.cli.names import one_of
 
-@click.group()
-def commands() -> None:
+COMMANDS = {
+    "explain": "Say what a clause of the contract is, why, and what servers do without the guard.",
+}
+"""The command `name` is the function `name` of the module `asgi_wsguard.cli.name`, loaded when it is called."""
+
+WRONG = 2
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """A group that tells of every wrong input in one line. What a command returns is the exit status."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return [*COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        """Load the command."""
+        name = one_of("command", cmd_name, COMMANDS)
+        command: click.Command = getattr(import_module(f"asgi_wsguard.cli.{name}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of the commands, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items()])
+
+    def main(self, *args: Any, **more: Any) -> NoReturn:
+        """Run the command that the arguments name, and exit."""
+        try:
+            status = super().main(*args, **{"prog_name": "asgi-wsguard", **more, "standalone_mode": False})
+        except click.ClickException as error:
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else "asgi-wsguard"
+            click.echo(f"{command}: {' '.join(error.format_message().split())}", err=True)
+            status = WRONG
+        except click.Abort:
+            click.echo("asgi-wsguard: interrupted", err=True)
+            status = INTERRUPTED
+        sys.exit(status)
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def commands(ctx: click.Context) -> None:
     """See what ASGI servers and your app do with websockets that do not end well."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
