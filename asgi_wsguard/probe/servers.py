@@ -13,6 +13,8 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ class Server:
     name: str
     command: str
     """Python's arguments, with ``{port}`` and ``{app}``."""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """The modules that it is made of, and what pip calls each."""
     http2: bool = False
     """The client speaks HTTP/2 to it: extended CONNECT, RFC 8441."""
     denial: bool = True
@@ -42,6 +46,14 @@ class Server:
     def arguments(self, port: int, app: str = APP) -> list[str]:
         """Return the arguments that start it on the port."""
         return self.command.format(port=port, app=app).split()
+
+    def missing(self) -> list[str]:
+        """Return what pip must install before it can start."""
+        return [package for module, package in self.needs.items() if find_spec(module) is None]
+
+    def versions(self) -> dict[str, str]:
+        """Return the releases of what it is made of."""
+        return {package: version(package) for package in self.needs.values()}
 
     def expects(self, scenario: Scenario) -> Scenario:
         """Return the scenario with what this server can do of it."""
@@ -73,11 +85,16 @@ NEVER_STUCK: Mapping[str, Any] = {
 }
 """It takes all that the app sends, and keeps what the client does not read."""
 
+UVICORN = {"uvicorn": "uvicorn", "websockets": "websockets"}
+HYPERCORN = {"hypercorn": "hypercorn", "wsproto": "wsproto"}
+ANYCORN = {"anycorn": "anycorn", "wsproto": "wsproto"}
+
 SERVERS = (
-    Server("uvicorn-sansio", "-m uvicorn --ws websockets-sansio --port {port} {app}"),
+    Server("uvicorn-sansio", "-m uvicorn --ws websockets-sansio --port {port} {app}", UVICORN),
     Server(
         "uvicorn-websockets",
         "-m uvicorn --ws websockets --port {port} {app}",
+        UVICORN,
         instead={
             # It answers as soon as the denial begins, and takes what there is of the body for the whole.
             "raises-inside-body": {"client_gets": Denied(401, body=b"half")},
@@ -85,14 +102,17 @@ SERVERS = (
             "returns-in-vain": {"logs": "ERROR O1", "raises": "AssertionError"},
         },
     ),
-    Server("uvicorn-wsproto", "-m uvicorn --ws wsproto --port {port} {app}"),
-    Server("hypercorn-asyncio", "-m hypercorn -k asyncio -b 127.0.0.1:{port} {app}"),
-    Server("hypercorn-trio", "-m hypercorn -k trio -b 127.0.0.1:{port} {app}"),
-    Server("hypercorn-uvloop", "-m hypercorn -k uvloop -b 127.0.0.1:{port} {app}"),
+    Server(
+        "uvicorn-wsproto", "-m uvicorn --ws wsproto --port {port} {app}", {"uvicorn": "uvicorn", "wsproto": "wsproto"}
+    ),
+    Server("hypercorn-asyncio", "-m hypercorn -k asyncio -b 127.0.0.1:{port} {app}", HYPERCORN),
+    Server("hypercorn-trio", "-m hypercorn -k trio -b 127.0.0.1:{port} {app}", {**HYPERCORN, "trio": "trio"}),
+    Server("hypercorn-uvloop", "-m hypercorn -k uvloop -b 127.0.0.1:{port} {app}", {**HYPERCORN, "uvloop": "uvloop"}),
     Server(
         "hypercorn-http2",
         # It never ends the stream of an app that crashed: the client gets out when the idle connection is cut.
         "-m hypercorn -k asyncio --keep-alive 1 -b 127.0.0.1:{port} {app}",
+        {**HYPERCORN, "h2": "h2"},
         http2=True,
         # It forgets the stream with its close frame, and stumbles over the client's,
         own_errors=("KeyError: 1",),
@@ -109,11 +129,12 @@ SERVERS = (
             "sends-in-vain": NEVER_STUCK,
         },
     ),
-    Server("anycorn-asyncio", "-m anycorn -k asyncio -b 127.0.0.1:{port} {app}"),
-    Server("anycorn-trio", "-m anycorn -k trio -b 127.0.0.1:{port} {app}"),
+    Server("anycorn-asyncio", "-m anycorn -k asyncio -b 127.0.0.1:{port} {app}", ANYCORN),
+    Server("anycorn-trio", "-m anycorn -k trio -b 127.0.0.1:{port} {app}", {**ANYCORN, "trio": "trio"}),
     Server(
         "daphne",
         "-m daphne -b 127.0.0.1 -p {port} {app}",
+        {"daphne": "daphne"},
         denial=False,
         close_reason=False,
         # It sends 1000 and 3000-4999 only, but 1011 when the app has crashed (O11).
@@ -133,6 +154,7 @@ SERVERS = (
     Server(
         "granian",
         "-m granian --interface asgi --port {port} {app}",
+        {"granian": "granian"},
         instead={
             # It takes the body of a denial in one piece only: the app sees its error, and the client the status (H7).
             **{
@@ -147,10 +169,16 @@ SERVERS = (
             "never-decides": {"logs": "ERROR H4", "raises": "RuntimeError"},
         },
     ),
-    Server("gunicorn-asgi", "-m gunicorn --no-control-socket -k asgi -b 127.0.0.1:{port} {app}", denial=False),
+    Server(
+        "gunicorn-asgi",
+        "-m gunicorn --no-control-socket -k asgi -b 127.0.0.1:{port} {app}",
+        {"gunicorn": "gunicorn"},
+        denial=False,
+    ),
     Server(
         "gunicorn-uvicorn",
         "-m gunicorn --no-control-socket -k uvicorn_worker.UvicornWorker -b 127.0.0.1:{port} {app}",
+        {"gunicorn": "gunicorn", "uvicorn_worker": "uvicorn-worker", **UVICORN},
     ),
 )
 
