@@ -54,20 +54,21 @@ def play(running: Running, scenario: Scenario, *, guarded: bool = True, patience
         with contextlib.suppress(OSError):  # the last request tells
             get(running.port, f"/reached/{number}/{patience}/{note}", patience * 2)
 
-    with contextlib.ExitStack() as company:
-        if scenario.company:
-            company.enter_context(staying(running.port, f"{path}-company", http2=http2, patience=patience))
-        seen = visit(
-            running.port,
-            path,
-            subprotocols=scenario.offers,
-            early=scenario.early,
-            steps=scenario.steps,
-            http2=http2,
-            patience=patience,
-            watch=watch,
-        )
+    seen = Observation()
     try:
+        with contextlib.ExitStack() as company:
+            if scenario.company:
+                company.enter_context(staying(running.port, f"{path}-company", http2=http2, patience=patience))
+            seen = visit(
+                running.port,
+                path,
+                subprotocols=scenario.offers,
+                early=scenario.early,
+                steps=scenario.steps,
+                http2=http2,
+                patience=patience,
+                watch=watch,
+            )
         left = json.loads(get(running.port, f"/left/{number}/{patience}", patience * 2))
     except OSError as error:
         return Result(scenario, seen, {}, running.log(start), [f"the server does not answer any more: {error}"])

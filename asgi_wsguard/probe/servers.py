@@ -199,9 +199,16 @@ class Running:
 
 @contextlib.contextmanager
 def running(
-    server: Server, *, app: str = APP, python: str = sys.executable, env: Mapping[str, str] | None = None
+    server: Server,
+    *,
+    app: str = APP,
+    python: str = sys.executable,
+    env: Mapping[str, str] | None = None,
+    patience: float = 5.0,
 ) -> Iterator[Running]:
     """Start the server, wait until it answers, and stop it in the end, with all that it has started.
+
+    In the end it has so many seconds of patience to stop by itself.
 
     Raises:
         RuntimeError: it did not start; its output is in the message.
@@ -223,7 +230,7 @@ def running(
             _wait_until_it_answers(process, process_is_up)
             yield process_is_up
         finally:
-            stop(process)
+            stop(process, patience)
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> bool:
@@ -238,11 +245,18 @@ def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> bool:
     return by_itself
 
 
+_given: set[int] = set()
+"""Ports, also of servers that do not listen yet."""
+
+
 def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
-        return port
+    if port in _given:
+        return _free_port()
+    _given.add(port)
+    return port
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], server: Running, patience: float = 30.0) -> None:
