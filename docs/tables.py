@@ -3,18 +3,20 @@
 A mkdocs hook: `<!-- states -->` becomes the state diagram, `<!-- debts -->` the table of what is owed when the app has
 ended, and `<!-- limits -->` that of what is owed when a limit is reached. `<!-- outcomes -->` becomes the list of
 outcomes. `<!-- clients -->` and `<!-- clients bare -->` become what the test clients tell, `<!-- clients seen -->` when
-and in which releases. `<!-- metrics -->` becomes the table of the metrics.
+and in which releases. `<!-- metrics -->` becomes the table of the metrics, `<!-- clauses H -->` the clauses whose id
+begins with H, and `<!-- why -->` the reasons of all.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from asgi_wsguard import Outcome
+from asgi_wsguard.contract import CLAUSES, SECTIONS
 from asgi_wsguard.integrations.metrics import METRICS, Kind, translated
 from asgi_wsguard.lifecycle import DEBTS, ENDED, OVER, TRANSITIONS, UNANSWERED, Action, Debt, Ending, State
 from asgi_wsguard.probe.scenarios import SCENARIOS
@@ -29,6 +31,22 @@ SHORT = {
     "websocket.http.response.body (last)": "last response body",
     "websocket.send": "send",
 }
+
+
+def clause_table(letter: str) -> str:
+    """Write down the clauses of a section. Those of the end have one column only."""
+    columns = ["what holds"] if letter == "E" else ["the app", "the client gets", "the app sees"]
+    clauses = [clause for clause in CLAUSES.values() if clause.id.startswith(letter)]
+    return _table(["id", *columns], [clause[: len(columns) + 1] for clause in clauses])
+
+
+def why_table() -> str:
+    """Write down the reason of each clause."""
+    return _table(["id", "why"], [(clause.id, clause.why) for clause in CLAUSES.values()])
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
 def state_diagram() -> str:
@@ -129,6 +147,8 @@ def metric_table() -> str:
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Fill the marks (called by mkdocs for each page)."""
     marks = {
+        **{f"<!-- clauses {letter} -->": clause_table(letter) for letter in SECTIONS},
+        "<!-- why -->": why_table(),
         "<!-- states -->": state_diagram(),
         "<!-- debts -->": debt_table(ENDED),
         "<!-- limits -->": debt_table([ending for ending in Ending if ending not in ENDED]),

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # What .ci/run runs, and what makes the package that `pip install` names.
 COMMANDS = {"scripts/demo", "scripts/test", "scripts/test tests/unit", "scripts/check --fix"} | {
-    "pip install asgi-wsguard"
+    "pip install asgi-wsguard",
 }
 
 
@@ -37,14 +37,20 @@ def test_blocks_are_of_a_kind_that_is_run_or_shown() -> None:
         assert set(kinds) <= {"python", "console", "text"}, page.name
 
 
-def test_tables_are_drawn_from_the_code() -> None:
+@pytest.fixture(scope="module")
+def contract() -> str:
+    """The page of the contract, with its tables."""
     tables = runpy.run_path(str(ROOT / "docs" / "tables.py"))
-    filled = tables["on_page_markdown"]((ROOT / "docs" / "contract.md").read_text(encoding="utf-8"))
-    assert "<!--" not in filled
+    filled: str = tables["on_page_markdown"]((ROOT / "docs" / "contract.md").read_text(encoding="utf-8"))
+    return filled
+
+
+def test_tables_are_drawn_from_the_code(contract: str) -> None:
+    assert "<!--" not in contract
     for state in State:
-        assert state.value in filled
+        assert state.value in contract
     for debt in DEBTS.values():
-        assert f"| {debt.clause} |" in filled
+        assert f"| {debt.clause} |" in contract
 
 
 def test_every_signature_of_a_log_line_is_on_the_page() -> None:
@@ -60,8 +66,7 @@ def test_every_signature_of_a_log_line_is_on_the_page() -> None:
     assert all(f"| `{outcome.value}` | {outcome.clause} |" in table for outcome in Outcome)
 
 
-def test_every_clause_of_the_code_is_on_the_page() -> None:
-    page = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+def test_every_clause_of_the_code_is_on_the_page(contract: str) -> None:
     for source in (ROOT / "asgi_wsguard").glob("*.py"):
         for clause in re.findall(r'"([HOE]\d+)"', source.read_text(encoding="utf-8")):
-            assert re.search(rf"^\| {clause} \|", page, re.MULTILINE), f"{source.name}: {clause}"
+            assert re.search(rf"^\| {clause} \|", contract, re.MULTILINE), f"{source.name}: {clause}"
