@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.util import find_spec
 
@@ -15,6 +16,8 @@ def main() -> int:
         names = ", ".join(missing)
         print(f"asgi-wsguard: {names} is missing; install it: pip install 'asgi-wsguard[cli]'", file=sys.stderr)
         return 2
+    # Who is told to end stops what it has started, as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     from asgi_wsguard.cli.commands import commands
 
     commands.main()

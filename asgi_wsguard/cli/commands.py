@@ -11,6 +11,7 @@ import click
 from asgi_wsguard.cli.names import one_of
 
 COMMANDS = {
+    "probe": "Play misbehaving apps on every installed server, without the guard and with it.",
     "explain": "Say what a clause of the contract is, why, and what servers do without the guard.",
 }
 """The command `name` is the function `name` of the module `asgi_wsguard.cli.name`, loaded when it is called."""
@@ -21,10 +22,6 @@ INTERRUPTED = 130
 
 class Commands(click.Group):
     """A group that tells of every wrong input in one line. What a command returns is the exit status."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of the commands."""
-        return [*COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Load the command."""
@@ -52,7 +49,7 @@ class Commands(click.Group):
         sys.exit(status)
 
 
-@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("asgi-wsguard", cls=Commands, invoke_without_command=True)
 @click.pass_context
 def commands(ctx: click.Context) -> None:
     """See what ASGI servers and your app do with websockets that do not end well."""

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from difflib import get_close_matches
 
 import click
 
+from asgi_wsguard.contract import CLAUSES
 
-def one_of(kind: str, name: str, known: Iterable[str]) -> str:
+
+def one_of(kind: str, name: str, known: Collection[str], there_is: str = "") -> str:
     """Return the name as it is known: upper and lower case are the same.
 
+    Args:
+        kind: what the name is of, for the message.
+        name: what the user typed.
+        known: all names.
+        there_is: what the message says that there is, where the names are too many.
+
     Raises:
-        click.UsageError: there is no such thing; the message has what is near, or else all that there is.
+        click.UsageError: there is no such thing; the message has what is near, and what there is.
     """
     exact = {one.lower(): one for one in known}
     if name.lower() not in exact:
-        near = [exact[one] for one in get_close_matches(name.lower(), exact)]
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there is {', '.join(exact.values())}"
-        raise click.UsageError(f"no {kind} {name!r}; {hint}")
+        near = " or ".join(exact[one] for one in get_close_matches(name.lower(), exact))
+        did_you_mean = f": did you mean {near}?" if near else "."
+        raise click.UsageError(f"no {kind} {name!r}{did_you_mean} There is {there_is or ', '.join(known)}.")
     return exact[name.lower()]
+
+
+def every_clause() -> str:
+    """Name all clauses, in short."""
+    ids = {clause[0]: [one for one in CLAUSES if one[0] == clause[0]] for clause in CLAUSES}
+    return ", ".join(f"{section[0]} to {section[-1]}" for section in ids.values())

@@ -47,7 +47,7 @@ class Cell:
     seconds: float
     """For how long it waited."""
     left: str
-    """What stayed behind in the server: the app, tasks; empty for nothing, and ``"dead"`` where the server died."""
+    """What stayed behind in the server: ``"app"``, or ``"2 tasks"``. It may be ``"dead"`` itself; empty: nothing."""
     faults: tuple[str, ...] = ()
     """Where the contract did not hold."""
 
@@ -93,9 +93,10 @@ def cell(result: Result) -> Cell:
 def _left(left: Mapping[str, Any]) -> str:
     if not left:
         return "dead"
-    app = ["app"] if left["running"] else []
-    tasks = [f"{len(left['tasks'])} task{'s' * (len(left['tasks']) > 1)}"] if left["tasks"] else []
-    return ", ".join(app + tasks)
+    if left["running"]:
+        return "app"
+    number = len(left["tasks"])
+    return f"{number} task{'s' * (number > 1)}" if number else ""
 
 
 def to_json(results: Results) -> str:

@@ -111,7 +111,8 @@ def _collect(servers: Sequence[Server], futures: Sequence[Future[dict[str, Cell]
         try:
             pairs = {name: Pair(found, guarded.result()[name]) for name, found in bare.result().items()}
         except RuntimeError as error:
-            failed[server.name] = str(error)
+            lines = str(error).splitlines()
+            failed[server.name] = " ".join(dict.fromkeys([lines[0], lines[-1]]))
         else:
             played[server.name] = Played(server.versions(), pairs)
     return Results(played), failed

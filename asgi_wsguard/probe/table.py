@@ -1,41 +1,151 @@
-"""Show results side by side: what the client saw, how long it waited, and what stayed behind."""
+"""Show results: for each scenario what the client got without the guard and with it, and on which servers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from asgi_wsguard.probe.play import Result, describe
+from asgi_wsguard.probe.model import Scenario
+from asgi_wsguard.probe.results import Cell, Pair, Results
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+WRONG = "✗"
+"""Before what is not the contract."""
 
+LONG = 0.5
+"""Seconds that are worth telling."""
 
-def table(pairs: Sequence[tuple[Result, Result]]) -> Table:
-    """Return a table of the scenarios, each played bare and guarded."""
-    found = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    found.add_column("An app that …", min_width=14)
-    found.add_column("")
-    for column in ("without", "waited", "left", "guarded", "waited", "left", "contract"):
-        found.add_column(column, justify="right" if column == "waited" else "left", no_wrap=True)
-    for bare, guarded in pairs:
-        scenario = guarded.scenario
-        holds = Text("broken", "red") if guarded.faults else Text("holds", "green")
-        found.add_row(scenario.title, scenario.clause, *_cells(bare), *_cells(guarded), holds)
-    return found
+BARE, GUARDED = "without", "guarded"
 
 
-def _cells(result: Result) -> list[Text]:
-    style = "red" if result.faults else "green"
-    return [Text(describe(result.seen), style), Text(f"{result.seen.seconds:.1f} s"), Text(_left(result))]
+class Grid(NamedTuple):
+    """A table of plain text."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def rich(self) -> Table:
+        """Return it in colours, for the terminal."""
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for column in self.head:
+            table.add_column(column, overflow="fold")
+        for row in self.rows:
+            table.add_row(*(Text(text, _style(column, text)) for column, text in zip(self.head, row)))
+        return table
+
+    def markdown(self) -> str:
+        """Return it as Markdown."""
+        return "".join(f"| {' | '.join(row)} |\n" for row in (self.head, ["---"] * len(self.head), *self.rows))
 
 
-def _left(result: Result) -> str:
-    if not result.left:
-        return "dead"
-    app = ["app"] if result.left["running"] else []
-    tasks = [f"{len(result.left['tasks'])} tasks"] if result.left["tasks"] else []
-    return ", ".join(app + tasks) or "-"
+def _style(column: str, text: str) -> str:
+    if column not in (BARE, GUARDED):
+        return ""
+    return "red" if text.startswith(WRONG) else "green"
+
+
+LEGEND = Grid(
+    ("cell", "what it means"),
+    (
+        ("500, 403, …", "the handshake was denied with that status; cut: the response broke off inside its body"),
+        ("close 1000, …", "the websocket was open, and closed with that code; 1006: it ended without a close"),
+        ("nothing", "no answer came (or after 101, which opens the websocket, no end), and the client gave up"),
+        ("no response", "the connection ended without an answer"),
+        ("an illegal answer", "browsers refuse it"),
+        ("(it left)", "the client itself went away"),
+        ("(1.5 s)", "the client waited so long"),
+        ("left: …", "what stayed behind in the server: the app, or tasks; dead: the server itself ended"),
+        (WRONG, "the contract did not hold"),
+    ),
+)
+
+
+def summary(results: Results) -> Grid:
+    """Return in how many scenarios the contract held on each server."""
+    rows = []
+    for name, played in results.servers.items():
+        pairs = played.results.values()
+        held = [[pair.bare.holds for pair in pairs], [pair.guarded.holds for pair in pairs]]
+        counts = [f"{'' if all(holds) else f'{WRONG} '}{sum(holds)} of {len(holds)}" for holds in held]
+        rows.append((name, *counts, ", ".join(f"{package} {release}" for package, release in played.versions.items())))
+    return Grid(("the contract held on", BARE, GUARDED, "releases"), rows)
+
+
+def details(results: Results, scenarios: Iterable[Scenario], only_differences: bool = False) -> Grid:
+    """Return what came of each scenario.
+
+    Args:
+        results: what came of the scenarios.
+        scenarios: those to show.
+        only_differences: leave out where the guard made no difference.
+    """
+    head = ["", "an app that …", BARE, GUARDED, "on"]
+    rows = [
+        [row.scenario.clause if row.first else "", row.scenario.title if row.first else "", *row[2:]]
+        for row in grouped(results, scenarios, only_differences)
+    ]
+    columns = len(head) if len(results.servers) > 1 else len(head) - 1
+    return Grid(head[:columns], [row[:columns] for row in rows])
+
+
+class Row(NamedTuple):
+    """A scenario, on servers where it came to the same."""
+
+    scenario: Scenario
+    first: bool
+    """Of the rows of its scenario."""
+    bare: str
+    guarded: str
+    servers: str
+
+
+def grouped(
+    results: Results, scenarios: Iterable[Scenario], only_differences: bool = False, only_bare: bool = False
+) -> Iterator[Row]:
+    """Bring together the servers on which a scenario came to the same, or did so without the guard."""
+    for scenario in scenarios:
+        alike: dict[tuple[object, ...], dict[str, Pair]] = {}
+        for name, played in results.servers.items():
+            pair = played.results.get(scenario.name)
+            if pair and not (only_differences and _look(pair.bare) == _look(pair.guarded)):
+                kind = (pair.bare.seconds >= LONG, _look(pair.bare), _why(pair), only_bare or _look(pair.guarded))
+                alike.setdefault(kind, {})[name] = pair
+        for number, group in enumerate(alike.values()):
+            pairs = [*group.values()]
+            bare, guarded = [pair.bare for pair in pairs], [pair.guarded for pair in pairs]
+            servers = _short(group, results.servers)
+            yield Row(scenario, number == 0, _text(bare, _why(pairs[0])), _text(guarded), servers)
+
+
+def _look(cell: Cell) -> tuple[object, ...]:
+    return cell.client, cell.left, cell.holds
+
+
+def _why(pair: Pair) -> str:
+    """Say what is wrong without the guard, where it looks the same with it."""
+    same = (pair.bare.client, pair.bare.left) == (pair.guarded.client, pair.guarded.left)
+    return pair.bare.faults[0].partition(", not ")[0] if same and pair.bare.faults else ""
+
+
+def _text(cells: Sequence[Cell], why: str = "") -> str:
+    cell = max(cells, key=lambda one: one.seconds)
+    waited = f" ({cell.seconds:.1f} s)" if cell.seconds >= LONG else ""
+    left = f"left: {cell.left}" if cell.left else ""
+    text = "; ".join(filter(None, [cell.client + waited, left, why]))
+    return text if cell.holds else f"{WRONG} {text}"
+
+
+def _short(names: Iterable[str], every: Iterable[str]) -> str:
+    """Name the servers: ``uvicorn-*`` are all that begin so."""
+    names, every = set(names), [*every]
+    if len(names) == len(every) > 1:
+        return "all"
+    short = {}
+    for name in (one for one in every if one in names):
+        family = name.partition("-")[0]
+        members = {one for one in every if one.partition("-")[0] == family}
+        short[f"{family}-*" if len(members) > 1 and members <= names else name] = True
+    return ", ".join(short)

@@ -6,11 +6,14 @@ import logging
 import os
 import re
 import runpy
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 from asgi_wsguard import Outcome
+from asgi_wsguard.cli.commands import commands
 from asgi_wsguard.lifecycle import DEBTS, State
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +21,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 # What .ci/run runs, and what makes the package that `pip install` names.
 COMMANDS = {"scripts/demo", "scripts/test", "scripts/test tests/unit", "scripts/check --fix"} | {
     "pip install asgi-wsguard",
+    "pip install 'asgi-wsguard[cli]'",
 }
 
 
@@ -26,9 +30,23 @@ def test_every_command_is_one_that_ci_runs(page: Path) -> None:
     blocks = re.findall(r"```console\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     for line in "".join(blocks).splitlines():
         command = line.removeprefix("$ ")
+        if command.startswith("asgi-wsguard "):
+            continue  # below
         assert command in COMMANDS, f"{page.name}: {command}"
         if command.startswith("scripts/"):
             assert os.access(ROOT / command.split()[0], os.X_OK)
+
+
+def test_every_command_line_is_understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # it looks whether it may write its files
+    lines = [
+        line for page in PAGES for line in re.findall(r"^\$ asgi-wsguard (.*)", page.read_text(encoding="utf-8"), re.M)
+    ]
+    assert lines
+    for line in lines:
+        name, *arguments = shlex.split(line)
+        command = commands.get_command(click.Context(commands), name)
+        command.make_context(name, arguments)
 
 
 def test_blocks_are_of_a_kind_that_is_run_or_shown() -> None:

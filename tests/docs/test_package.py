@@ -16,6 +16,6 @@ def test_the_wheel(tmp_path: Path) -> None:
     subprocess.run(command, check=True)
     (wheel,) = tmp_path.glob("asgi_wsguard-0.1.0-py3-none-any.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert "asgi_wsguard/py.typed" in names
+    assert {"asgi_wsguard/py.typed", "asgi_wsguard/probe/seen.json"} <= {*names}
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {name.split("/")[0] for name in names} == {"asgi_wsguard", "asgi_wsguard-0.1.0.dist-info"}

@@ -1,11 +1,9 @@
-"""How the probe judges what it saw, and shows it."""
+"""How the probe judges what it saw."""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from asgi_wsguard.probe import demo, play, scenarios, servers
+from asgi_wsguard.probe import play, servers
 from asgi_wsguard.probe.client import Observation
 from asgi_wsguard.probe.model import Closed, Cut, Denied, Gone, OneOf, Refused, Scenario
+from asgi_wsguard.probe.results import cell
 from asgi_wsguard.probe.scenarios import SECRET
 from asgi_wsguard.probe.servers import Running, Server
-from asgi_wsguard.probe.table import table
 
 LEFT = {
     "called": True,
@@ -207,6 +204,31 @@ def test_log_of_the_server(played: Played) -> None:
     assert played(scenario(Closed(1000)), CLOSED, raised, Server("server", "", own_errors=("ProbeError",))).faults == []
 
 
+@pytest.mark.parametrize(("clause", "holds"), [("H1", True), ("H6", False)])
+def test_without_the_guard_the_text_is_the_servers(played: Played, clause: str, holds: bool) -> None:
+    """But not where the app itself says what the response is."""
+    denies = Scenario("name", clause, "title", nothing, Denied(401, b"the guard's"))
+    assert (played(denies, DENIED, guarded=False).faults == []) is holds
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ({}, ""),
+        ({"running": True, "tasks": ["app"]}, "app"),
+        ({"tasks": ["one"]}, "1 task"),
+        ({"tasks": ["one", "two"]}, "2 tasks"),
+    ],
+)
+def test_what_is_told(played: Played, left: dict[str, Any], said: str) -> None:
+    told = cell(played(scenario(Closed(1000)), Observation(opened=True, code=1000, seconds=1.234), **left))
+    assert (told.client, told.seconds, told.left) == ("close 1000", 1.23, said)
+
+
+def test_an_illegal_answer() -> None:
+    assert play.describe(Observation(status=500, fault="two lengths")) == "an illegal answer"
+
+
 def test_server_does_not_answer_any_more(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     result = played(scenario(Closed(1000)), CLOSED)
 
@@ -216,7 +238,7 @@ def test_server_does_not_answer_any_more(played: Played, monkeypatch: pytest.Mon
     monkeypatch.setattr(play, "get", get)
     gone = play.play(Running(Server("server", ""), 1, PROCESS, Path(__file__)), result.scenario)
     assert "does not answer any more" in gone.faults[0]
-    assert "dead" in shown(table([(gone, result)]))
+    assert cell(gone).left == "dead"
 
 
 def test_what_a_server_cannot_do() -> None:
@@ -227,41 +249,6 @@ def test_what_a_server_cannot_do() -> None:
     assert plain.expects(scenario(Gone())).raises == "Other"
     denies = Scenario("denies", "H6", "title", nothing, Denied(401))
     assert plain.expects(denies).logs == "WARNING H9"
-
-
-def shown(what: Any) -> str:
-    console = Console(file=io.StringIO(), width=140)
-    console.print(what)
-    output: str = console.file.getvalue()  # type: ignore[attr-defined]
-    return output
-
-
-def test_table(played: Played) -> None:
-    good = played(scenario(Closed(1000)), CLOSED)
-    bad = played(scenario(Closed(1000)), Observation(fault="illegal", seconds=2), running=True, tasks=["one", "two"])
-    output = shown(table([(bad, good), (good, bad)]))
-    for text in ("title", "H1", "an illegal answer", "2.0 s", "app, 2 tasks", "close 1000", "holds", "broken"):
-        assert text in output
-
-
-@pytest.mark.parametrize(("seen", "status"), [(CLOSED, 0), (Observation(), 1)])
-@pytest.mark.parametrize("terminal", [False, True])
-def test_demo(played: Played, monkeypatch: pytest.MonkeyPatch, seen: Observation, status: int, terminal: bool) -> None:
-    result = played(scenario(Closed(1000)), seen)
-    monkeypatch.setattr(demo, "play", lambda *args, **options: result)
-    console = Console(file=io.StringIO(), force_terminal=terminal)
-    with monkeypatch.context() as patched:
-        patched.setattr(demo, "UVICORN", Server("http", "-m http.server -b 127.0.0.1 {port}"))
-        assert demo.main([result.scenario], console) == status
-    assert "The contract held in" in console.file.getvalue()  # type: ignore[attr-defined]
-
-
-def test_demo_as_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenarios, "SCENARIOS", [])
-    monkeypatch.setattr(servers, "running", contextlib.nullcontext)
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(demo.__file__, run_name="__main__")
-    assert ended.value.code == 0
 
 
 def test_server_that_does_not_stop() -> None:

@@ -1,0 +1,140 @@
+"""Play the misbehaviours on the installed servers, and show what came of them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from asgi_wsguard.cli.names import every_clause, one_of
+from asgi_wsguard.cli.terminal import WIDTH, terminal
+from asgi_wsguard.contract import CLAUSES
+from asgi_wsguard.probe.model import Scenario
+from asgi_wsguard.probe.results import Results, to_json
+from asgi_wsguard.probe.run import run
+from asgi_wsguard.probe.scenarios import SCENARIOS
+from asgi_wsguard.probe.servers import SERVERS, Server
+from asgi_wsguard.probe.table import LEGEND, Grid, details, summary
+
+
+def _writable(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
+    """Know before the servers run whether the file can be written."""
+    if path is not None:
+        _write(path, "", mode="a")
+    return path
+
+
+def _write(path: Path, text: str, mode: str = "w") -> None:
+    try:
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise click.UsageError(f"cannot write {path}: {error.strerror}") from None
+
+
+_FILE: dict[str, Any] = {"type": click.Path(path_type=Path), "callback": _writable, "metavar": "FILE"}
+
+
+@click.command()
+@click.option("--server", "asked", multiple=True, metavar="NAME", help="As daphne; uvicorn is all of uvicorn-*.")
+@click.option("--scenario", "wanted", multiple=True, metavar="NAME", help="Or the id of a clause, as H4.")
+@click.option("--only-differences", is_flag=True, help="Show only where the guard makes a difference.")
+@click.option("--json", "as_json", help="Write all that was seen.", **_FILE)
+@click.option("--markdown", help="Write the tables as Markdown.", **_FILE)
+@click.option("--svg", help="Write the tables as a picture.", **_FILE)
+def probe(
+    asked: Sequence[str],
+    wanted: Sequence[str],
+    only_differences: bool,
+    as_json: Path | None,
+    markdown: Path | None,
+    svg: Path | None,
+) -> int:
+    """Play misbehaving apps on every installed server, without the guard and with it.
+
+    --server and --scenario can be given more than once. The exit status is 1 if a server did not start, or if the
+    contract did not hold with the guard.
+    """
+    scenarios = _scenarios(wanted)
+    servers = _servers(asked)
+    installed = [server for server in servers if not server.missing()]
+    stderr = Console(stderr=True)
+    with Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
+        total = 2 * len(installed) * len(scenarios)
+        task = progress.add_task(f"{len(scenarios)} scenarios on {len(installed)} servers", total=total)
+        results, failed = run(installed, scenarios, lambda: progress.advance(task))
+    grids = (summary(results), details(results, scenarios, only_differences), LEGEND)
+    console = terminal()
+    _show(console, results, grids)
+    broken = [*_broken(results), *failed.values()]
+    for line in broken:
+        console.print(line, style="red")
+    for server in servers:
+        if server not in installed:
+            console.print(f"{server.name} is not installed: {_pip([server])}", style="yellow")
+    if as_json:
+        _write(as_json, to_json(results))
+    if markdown:
+        _write(markdown, "\n".join([f"{_when(results)}\n", *(grid.markdown() for grid in grids)]))
+    if svg:
+        _write(svg, _picture(results, grids))
+    return 1 if broken else 0
+
+
+def _scenarios(wanted: Sequence[str]) -> list[Scenario]:
+    names = [*(scenario.name for scenario in SCENARIOS), *CLAUSES]
+    there_is = f"{every_clause()}, and what `asgi-wsguard explain` names for each"
+    chosen = {one_of("scenario", name, names, there_is) for name in wanted}
+    for clause in chosen - {scenario.clause for scenario in SCENARIOS}:
+        if clause in CLAUSES:
+            raise click.UsageError(f"no scenario is about {clause} alone")
+    return [scenario for scenario in SCENARIOS if not chosen or chosen & {scenario.name, scenario.clause}]
+
+
+def _family(server: Server) -> str:
+    return server.name.partition("-")[0]
+
+
+def _servers(asked: Sequence[str]) -> list[Server]:
+    names = dict.fromkeys(name for server in SERVERS for name in (_family(server), server.name))
+    chosen = {one_of("server", name, names) for name in asked} or {""}
+    servers = [server for server in SERVERS if chosen & {"", server.name, _family(server)}]
+    for name in chosen:
+        those = [server for server in servers if name in ("", server.name, _family(server))]
+        if all(server.missing() for server in those):
+            raise click.UsageError(f"{f'{name} is not' if name else 'no server is'} installed: {_pip(those)}")
+    return servers
+
+
+def _pip(servers: Sequence[Server]) -> str:
+    return f"pip install {' '.join(dict.fromkeys(name for server in servers for name in server.missing()))}"
+
+
+def _when(results: Results) -> str:
+    return f"Measured on {results.date} with Python {results.python}."
+
+
+def _show(console: Console, results: Results, grids: Sequence[Grid]) -> None:
+    for grid in grids:
+        console.print(grid.rich())
+    console.print(_when(results))
+
+
+def _picture(results: Results, grids: Sequence[Grid]) -> str:
+    console = Console(record=True, file=io.StringIO(), width=WIDTH, force_terminal=True, highlight=False, markup=False)
+    _show(console, results, grids)
+    return console.export_svg(title="asgi-wsguard probe")
+
+
+def _broken(results: Results) -> list[str]:
+    return [
+        f"{scenario} on {name}, guarded: {'; '.join(pair.guarded.faults)}"
+        for name, played in results.servers.items()
+        for scenario, pair in played.results.items()
+        if pair.guarded.faults
+    ]

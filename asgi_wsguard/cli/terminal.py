@@ -1,0 +1,18 @@
+"""Where the commands print."""
+
+from __future__ import annotations
+
+import os
+
+from rich.console import Console
+
+WIDTH = 110
+"""Of what goes into a file or a pipe, unless `COLUMNS` says another."""
+
+
+def terminal() -> Console:
+    """Return the console of stdout, which prints text as it is."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH
+    return console
