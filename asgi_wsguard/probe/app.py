@@ -98,7 +98,8 @@ async def _http(scope: Scope, receive: Receive, send: Send) -> None:
     answer: dict[str, Any] = {}
     _, asked, *more = scope["path"].split("/")
     if asked == "left":
-        answer = await _left(*more)
+        number, seconds = more
+        answer = await left(number, float(seconds), _new_tasks)
     elif asked == "reached":
         await _reached(*more)
     else:
@@ -123,16 +124,22 @@ async def _reached(number: str, seconds: str, note: str) -> None:
     await _wait_until(reached, float(seconds))
 
 
-async def _left(number: str, seconds: str) -> dict[str, Any]:
-    """Wait until nothing is left, but no longer than so many seconds; then tell what there is, and stop the app."""
+async def left(number: str, seconds: float, tasks: Callable[[], Counter[str]]) -> dict[str, Any]:
+    """Wait until nothing is left of a visit, then tell what there is, and stop its app.
+
+    Args:
+        number: the visit's, as in its path.
+        seconds: how long to wait at most.
+        tasks: counts the tasks, by name, that have been left behind.
+    """
 
     def ended() -> bool:
         visit = _visits.get(number)
         if visit is not None:
             visit.released.set()
-        return (visit is None or visit.over.is_set()) and not _new_tasks()
+        return (visit is None or visit.over.is_set()) and not tasks()
 
-    await _wait_until(ended, float(seconds))
+    await _wait_until(ended, seconds)
     called = number in _visits
     visit = _visits[number] if called else Visit(extension=False)
     running = called and not visit.over.is_set()
@@ -142,7 +149,7 @@ async def _left(number: str, seconds: str) -> dict[str, Any]:
         "called": called,
         "running": running,
         "seconds": visit.seconds,
-        "tasks": sorted(_new_tasks().elements()),
+        "tasks": sorted(tasks().elements()),
         "notes": visit.notes,
         "log": visit.log,
         "reports": visit.reports,
