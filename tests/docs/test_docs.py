@@ -22,6 +22,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 COMMANDS = {"scripts/demo", "scripts/test", "scripts/test tests/unit", "scripts/check --fix"} | {
     "pip install asgi-wsguard",
     "pip install 'asgi-wsguard[cli]'",
+    "pip install 'asgi-wsguard[demo]'",
+    "asgi-wsguard demo",
 }
 
 
