@@ -36,3 +36,11 @@ class WebSocketClosed(Exception):
 def add_note(exc: BaseException, note: object) -> None:
     """Add a note to an exception, as Python 3.11 does."""
     exc.__notes__ = [*getattr(exc, "__notes__", ()), str(note)]
+
+
+def in_a_line(exc: BaseException) -> str:
+    """Return the type and the text of an exception; of one that is alone in a group, its own."""
+    while len(getattr(exc, "exceptions", ())) == 1:
+        exc = exc.exceptions[0]  # type: ignore[attr-defined]
+    text = " ".join(str(exc).split())
+    return type(exc).__name__ + (f": {text}" if text else "")

@@ -1,7 +1,9 @@
-"""An app that is served in memory: when it ends, what it does wrong, and where its tasks wait."""
+"""An app that is served: when it ends, what it does wrong, and where its tasks wait."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from functools import partial
 from typing import Any, Callable
 
 import anyio
@@ -9,23 +11,26 @@ import anyio.lowlevel
 
 from asgi_wsguard import lines
 from asgi_wsguard.report import Violation
-from asgi_wsguard.runtime import runtime
+from asgi_wsguard.runtime import Runtime, runtime
 from asgi_wsguard.testing import tasks
-from asgi_wsguard.testing.failures import ContractBroken, add_note
+from asgi_wsguard.testing.failures import ContractBroken, add_note, in_a_line
 from asgi_wsguard.testing.server import StrictServer
 from asgi_wsguard.testing.spec import IllegalSequence
 
 # What Starlette, FastAPI, Litestar and Falcon raise into an app whose client has left.
 DISCONNECTS = frozenset({"WebSocketDisconnect", "WebSocketDisconnected"})
+# An app that has ignored so many disconnects receives for ever (O8).
+SPINNING = 100
 
 
 class ServedApp:
-    """The app's side of a `WebSocketSession`.
+    """The app's side of a websocket.
 
     Attributes:
         left: the code and reason of a close that is not the app's.
         ended: whether the app has ended.
         raised: what came out of it.
+        crash: the same, as what it has done wrong; `None` if that is among the violations already.
         violations: what it has done wrong, each once.
     """
 
@@ -33,12 +38,16 @@ class ServedApp:
         self.left: tuple[int, str] | None = None
         self.ended = False
         self.raised: BaseException | None = None
+        self.crash: Violation | None = None
         self.violations: list[Violation] = []
         self._app = app
         self._server = server
         self._client = server.client
         self._timeout = timeout
-        self._refusals: list[OSError] = []  # raised into the app
+        self._refusals: list[Exception] = []  # raised into the app by the server
+        self._waiting = 0  # calls of receive and send that have not returned
+        self._received = 0  # messages of the client's
+        self._disconnects = 0
         self._task = 0  # the id of the task that the app was called in
 
     @property
@@ -52,10 +61,25 @@ class ServedApp:
         return self._client.accepted or self._client.ended or (self._client.denial is not None and self.ended)
 
     def start(self) -> None:
-        """Call the app."""
+        """Call the app, in a task of its own."""
+        beside = self._begin()
+        job = beside.start(self._run, lambda: None)
+        self._cancel: Callable[[], object] = job.cancel
+        self._finished: Callable[[], Awaitable[object]] = partial(beside.finished, job)
+
+    async def run(self) -> None:
+        """Call the app in this task, as a server does, and raise what comes out of it."""
+        around = self._begin()
+        self._cancel = around.cancel
+        self._finished = partial(self.until, lambda: self.ended)
+        with around:
+            await self._run()
+        if self.raised is not None:
+            raise self.raised
+
+    def _begin(self) -> Runtime:
         self._change = anyio.Event()
-        self._runtime = runtime()
-        self._job = self._runtime.start(self._run, lambda: None)
+        return runtime()
 
     async def _run(self) -> None:
         self._task = anyio.get_current_task().id
@@ -66,8 +90,9 @@ class ServedApp:
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as exc:
-            if not (self.over and self._says_that_it_is_over(exc)):
+            if not self._says_that_it_is_over(exc):
                 self.raised = exc
+                self._judge_raise(exc)
         finally:
             if not self.over:
                 self.left = (1006, "the app ended and did not close it")
@@ -75,20 +100,51 @@ class ServedApp:
             self._changed()
 
     async def _call(self, scope: Any, receive: Any, send: Any) -> None:
-        await self._app(scope, receive, self._send)
+        await self._app(scope, self._receive, self._send)
+
+    async def _receive(self) -> Any:
+        """Give the app its next message."""
+        message = await self._waited_for(self._server.receive())
+        if message["type"] == "websocket.receive":
+            self._received += 1
+        elif message["type"] == "websocket.disconnect":
+            if not self.over:
+                self.left = (message.get("code", 1005), message.get("reason") or "")
+            await self._disconnected()
+        return message
+
+    async def _disconnected(self) -> None:
+        """Let others run, and stop an app that does nothing but receive."""
+        self._disconnects += 1
+        await anyio.lowlevel.checkpoint()
+        if self._disconnects > SPINNING:
+            self.found("O8", f"the app went on to receive after {SPINNING} disconnects", lines.of_caller())
+            self._refusals.append(OSError("the connection is over, and receive() has said so"))
+            raise self._refusals[-1]
 
     async def _send(self, message: Any) -> None:
         """Take a message of the app's."""
         try:
-            await self._server.send(message)
-        except IllegalSequence as violation:
-            self.found(violation.clause, str(violation), lines.of_caller())
+            await self._waited_for(self._server.send(message))
+        except IllegalSequence:
             raise
-        except OSError as refusal:
+        except Exception as refusal:
             self._refusals.append(refusal)
+            if isinstance(refusal, OSError) and not self.over:
+                self.left = (1006, "")
             raise
         finally:
+            for violation in self._server.violations:
+                self.found(violation.clause, str(violation), violation.where)
             self._changed()
+
+    async def _waited_for(self, call: Awaitable[Any]) -> Any:
+        self._waiting += 1
+        self._changed()
+        try:
+            return await call
+        finally:
+            self._waiting -= 1
 
     def _judge_return(self) -> None:
         if self.over:
@@ -101,11 +157,26 @@ class ServedApp:
         else:
             self.found("H1", "the app returned without answering the handshake", where)
 
+    def _judge_raise(self, exc: BaseException) -> None:
+        if isinstance(exc, IllegalSequence):
+            return
+        if self._client.ended or self._disconnects or self._refusals:  # and the app could know
+            clause, when = "E3", "after the connection was over"
+        elif self._client.accepted:
+            clause, when = "O2", "on an open websocket"
+        elif self._client.denial is not None:
+            clause, when = "H8", "inside the body of its denial response"
+        else:
+            clause, when = "H2", "before it answered the handshake"
+        self.crash = Violation(clause, f"the app raised {in_a_line(exc)} {when}", lines.of_exception(exc))
+
     def _says_that_it_is_over(self, exc: BaseException) -> bool:
         group = getattr(exc, "exceptions", None)
         if isinstance(group, tuple):
             return all(map(self._says_that_it_is_over, group))
-        return exc in self._refusals or not DISCONNECTS.isdisjoint(kind.__name__ for kind in type(exc).__mro__)
+        if exc in self._refusals:
+            return True
+        return self.over and not DISCONNECTS.isdisjoint(kind.__name__ for kind in type(exc).__mro__)
 
     def leave(self, code: int, reason: str = "") -> None:
         """Let the client leave, unless the connection is over."""
@@ -122,6 +193,32 @@ class ServedApp:
                 await self._change.wait()
         return done()
 
+    async def answer(self) -> Violation | None:
+        """Await the answer to the handshake, or the app's end; return what is wrong if neither comes in time."""
+        if await self.until(lambda: self.answered or self.ended):
+            return None
+        return Violation(
+            "H4",
+            f"the app had not answered the handshake after {self._timeout} s;"
+            f" expected an accept, a close or a denial; {self.doing()}",
+        )
+
+    async def rest(self, said: int) -> None:
+        """Wait until the app has taken so many messages, and waits for its client: in `receive()`, or in `send()`."""
+
+        def rests() -> bool:
+            # Before the first message, what the app pushes by itself will do.
+            pushes = not said and len(self._server.sent) > 1
+            return self.over or self.ended or (self._received >= said and (self._waiting > 0 or pushes))
+
+        await self.until(rests)
+
+    async def end(self) -> None:
+        """Await the app's end, now that the connection is over."""
+        if not await self.until(lambda: self.ended):
+            what = f"the app went on for {self._timeout} s after the connection was over; {self.doing()}"
+            self.found("O12", f"{what}; it was cancelled")
+
     def _changed(self) -> None:
         """Wake who waits for the app."""
         self._change.set()
@@ -134,9 +231,10 @@ class ServedApp:
                 if self.ended:
                     break
                 await anyio.lowlevel.checkpoint()
-            self._job.cancel()
+            if not self.ended:
+                self._cancel()
             with anyio.move_on_after(self._timeout):
-                await self._runtime.finished(self._job)
+                await self._finished()
             left = await tasks.left_behind(self)
             for task in left:
                 self.found("", f"{self._name(task)} was left behind; it waits", task.where(anyone=True))
@@ -164,8 +262,9 @@ class ServedApp:
     def doing(self) -> str:
         """Say where the app's tasks wait."""
         running = tasks.owned(self)
-        running = [task for task in running if task.where()] or running
-        return ", ".join(f"{self._name(task)} waits at {task.where(anyone=True)}" for task in running)
+        own = [task for task in running if id(task.task) == self._task]
+        telling = [task for task in running if task.where()] or own or running
+        return ", ".join(f"{self._name(task)} waits at {task.where(anyone=True)}" for task in telling)
 
     def _name(self, task: tasks.AppTask) -> str:
         return "the app" if id(task.task) == self._task else f"the app's task {task.name}"

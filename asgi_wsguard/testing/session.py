@@ -23,7 +23,7 @@ HANDSHAKE = {
     b"sec-websocket-version": b"13",
     b"sec-websocket-key": b"dGhlIHNhbXBsZSBub25jZQ==",  # the example of RFC 6455
 }
-_URL = "%/:@!$&'()*+,;=?"  # what stays as it is in a path and in a query
+URL = "%/:@!$&'()*+,;=?"  # what stays as it is in a path and in a query
 
 AnyHeaders = Iterable[tuple[Any, Any]]
 
@@ -67,17 +67,8 @@ class WebSocketSession:
         denial_extension: bool = True,
         strict: bool = True,
     ) -> None:
-        offered = list(subprotocols)
-        target, _, query = path.partition("?")
-        self._server = StrictServer(
-            unquote(target),
-            subprotocols=offered,
-            headers=_handshake(offered, headers),
-            denial_extension=denial_extension,
-        )
+        self._server = asked(path, subprotocols=subprotocols, headers=headers, denial_extension=denial_extension)
         self.scope = self._server.scope
-        self.scope["raw_path"] = quote(target, safe=_URL).encode()
-        self.scope["query_string"] = quote(query, safe=_URL).encode()
         self._client = self._server.client
         self._app = ServedApp(app, self._server, timeout)
         self.violations = self._app.violations
@@ -199,11 +190,9 @@ class WebSocketSession:
         app = self._app
         app.start()
         try:
-            if not await app.until(lambda: app.answered or app.ended):
-                raise TimeoutError(
-                    f"[H4] the app had not answered the handshake after {self._timeout} s;"
-                    f" expected an accept, a close or a denial; {app.doing()}"
-                )
+            late = await app.answer()
+            if late is not None:
+                raise TimeoutError(str(late))
             if not app.answered:
                 cancelled = Violation("H3", "the app was cancelled before it answered the handshake")
                 raise app.failure(strict=True) or ContractBroken([cancelled])
@@ -220,9 +209,8 @@ class WebSocketSession:
         app = self._app
         app.leave(1000 if exc is None else 1006)
         try:
-            if exc is None and not await app.until(lambda: app.ended):
-                what = f"the app went on for {self._timeout} s after the connection was over; {app.doing()}"
-                app.found("O12", f"{what}; it was cancelled")
+            if exc is None:
+                await app.end()
         finally:
             await app.clean_up()
         failure = app.failure(strict=self._strict)
@@ -238,6 +226,20 @@ class WebSocketSession:
             return WebSocketClosed(1006, f"the handshake was denied with {self._client.denial.status}")
         assert self.close_code is not None
         return WebSocketClosed(self.close_code, self.close_reason)
+
+
+def asked(
+    path: str, *, subprotocols: Iterable[str], headers: Mapping[str, str] | AnyHeaders, denial_extension: bool = True
+) -> StrictServer:
+    """Return a server that a client asks for a websocket; see `WebSocketSession` for what it asks."""
+    offered = list(subprotocols)
+    target, _, query = path.partition("?")
+    server = StrictServer(
+        unquote(target), subprotocols=offered, headers=_handshake(offered, headers), denial_extension=denial_extension
+    )
+    server.scope["raw_path"] = quote(target, safe=URL).encode()
+    server.scope["query_string"] = quote(query, safe=URL).encode()
+    return server
 
 
 def _handshake(subprotocols: list[str], headers: Mapping[str, str] | AnyHeaders) -> Headers:

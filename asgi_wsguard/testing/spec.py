@@ -19,11 +19,13 @@ class IllegalSequence(AssertionError):
 
     Attributes:
         clause: the id of the contract's clause for it, such as ``"H10"``.
+        where: file and line of what sent it, where they are known.
     """
 
     def __init__(self, clause: str, what: str) -> None:
         super().__init__(what)
         self.clause = clause
+        self.where = ""
 
 
 class State(enum.Enum):

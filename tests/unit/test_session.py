@@ -719,3 +719,17 @@ def in_another_task() -> Iterator[None]:
 
 def test_begun_in_one_task_and_ended_in_another() -> None:
     assert list(in_another_task()) == [None]
+
+
+@in_memory
+async def test_an_app_that_receives_for_ever_is_stopped() -> None:
+    async def receives_for_ever(scope: Any, receive: Any, send: Any) -> None:
+        await send(ACCEPT)
+        while True:
+            await receive()  # here
+
+    with pytest.raises(ContractBroken) as broken:
+        async with WebSocketSession(receives_for_ever):
+            pass
+    where = line_of(receives_for_ever, "# here")
+    assert str(broken.value) == f"[O8] the app went on to receive after 100 disconnects ({where})"

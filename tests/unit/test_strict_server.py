@@ -220,9 +220,13 @@ async def test_the_clients_messages_and_its_leaving() -> None:
         with pytest.raises(OSError, match="left"):
             await send(CLOSE)
 
+        with pytest.raises(OSError, match="left"):
+            await send(close(code=1006))  # it reaches nobody
+
     await server.run(app)
     assert server.client == Client(accepted=True, left=True)
-    assert server.sent_after_disconnect == [CLOSE]
+    assert server.sent_after_disconnect == [CLOSE, close(code=1006)]
+    assert server.violations == []
     assert server.violations == []
 
 
