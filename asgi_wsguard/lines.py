@@ -12,9 +12,11 @@ from typing import Any
 
 from .messages import Message
 
-_LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
+_LIBRARIES = ("<frozen ", *{sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 _HERE = os.path.dirname(__file__)
-_OURS = frozenset({_HERE, *(os.path.join(_HERE, folder) for folder in ("connection", "report", "runtime", "testing"))})
+_OURS = frozenset(
+    {_HERE, *(os.path.join(_HERE, folder) for folder in ("check", "cli", "connection", "report", "runtime", "testing"))}
+)
 
 
 def of_exception(exc: BaseException) -> str:
@@ -41,7 +43,7 @@ def of_caller() -> str:
 
 def of_app(scope: Message, app: object) -> str:
     """Return the line of the endpoint, where the framework says which it is, or of the app."""
-    for candidate in (scope.get("endpoint"), _innermost(app)):
+    for candidate in (scope.get("endpoint"), getattr(scope.get("route_handler"), "fn", None), _innermost(app)):
         source: Any = candidate if inspect.isroutine(candidate) or inspect.isclass(candidate) else type(candidate)
         try:
             file, line = inspect.getsourcefile(source), inspect.getsourcelines(source)[1]

@@ -8,6 +8,7 @@ import logging
 import os
 import pickle
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -210,6 +211,17 @@ def test_thrown_away_while_it_settles() -> None:
         await asyncio.sleep(0)
 
     asyncio.run(main())
+
+
+def test_the_line_of_litestars_endpoint() -> None:
+    handler = SimpleNamespace(fn=test_the_line_of_litestars_endpoint)
+    assert lines.of_app({"route_handler": handler}, None).startswith(f"{__file__}:")
+
+
+def test_what_is_frozen_into_python_is_no_line_of_the_users() -> None:
+    with pytest.raises(KeyError) as raised:
+        os.environ["NO_SUCH_VARIABLE"]
+    assert lines.of_exception(raised.value).startswith(f"{__file__}:")
 
 
 @pytest.mark.anyio
