@@ -10,7 +10,6 @@ imports the standard library, anyio and asgi_wsguard only.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Callable
 import anyio
 
 from asgi_wsguard import ConnectionReport, WebSocketGuardMiddleware
+from asgi_wsguard.probe.respond import respond
 from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.visit import VISIT, Visit
 
@@ -104,10 +104,7 @@ async def _http(scope: Scope, receive: Receive, send: Send) -> None:
         await _reached(*more)
     else:
         _new_tasks()  # what is there before the first visit is no visit's
-    body = json.dumps(answer).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await respond(send, answer)
 
 
 # What is no websocket passes the guard on every server, too (E5).

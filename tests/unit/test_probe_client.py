@@ -294,6 +294,18 @@ def test_101_without_upgrade() -> None:
         assert visit(port, "/").fault
 
 
+def test_more_headers() -> None:
+    heads = []
+
+    def serve(connection: socket.socket) -> None:
+        heads.append(request(connection))
+        connection.sendall(b"HTTP/1.1 403 \r\ncontent-length: 0\r\n\r\n")
+
+    with served(serve) as port:
+        assert visit(port, "/", headers=[("X-Token", "1"), ("x-token", "2")]).status == 403
+    assert [line for line in heads[0].splitlines() if b"oken" in line] == [b"X-Token: 1", b"x-token: 2"]
+
+
 def test_subprotocol_not_offered() -> None:
     assert "not offered" in opened(head=b"sec-websocket-protocol: other").fault
 

@@ -24,8 +24,8 @@ class HTTP1:
         self._head = b""
         self._pending = b""
 
-    def request(self, path: str, subprotocols: Sequence[str]) -> None:
-        """Ask for the websocket."""
+    def request(self, path: str, subprotocols: Sequence[str], more: Sequence[tuple[str, str]] = ()) -> None:
+        """Ask for the websocket, with more headers."""
         headers = [
             ("host", self._wire.authority),
             ("upgrade", "websocket"),
@@ -33,6 +33,7 @@ class HTTP1:
             ("sec-websocket-version", "13"),
             ("sec-websocket-key", self._key.decode()),
             *offer(subprotocols),
+            *more,
         ]
         request = self._http.send(h11.Request(method="GET", target=path, headers=headers))
         self._wire.write((request or b"") + (self._http.send(h11.EndOfMessage()) or b""))

@@ -24,8 +24,8 @@ class HTTP2:
         self._stream = self._http.get_next_available_stream_id()
         self._events: list[h2.events.Event] = []
 
-    def request(self, path: str, subprotocols: Sequence[str]) -> None:
-        """Ask for the websocket."""
+    def request(self, path: str, subprotocols: Sequence[str], more: Sequence[tuple[str, str]] = ()) -> None:
+        """Ask for the websocket, with more headers."""
         self._flush()
         self._next_event()  # a server's settings come first
         if not self._http.remote_settings.enable_connect_protocol:
@@ -38,6 +38,7 @@ class HTTP2:
             (":authority", self._wire.authority),
             ("sec-websocket-version", "13"),
             *offer(subprotocols),
+            *more,
         ]
         self._http.send_headers(self._stream, headers)
         self._flush()

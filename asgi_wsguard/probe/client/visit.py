@@ -27,6 +27,7 @@ def visit(
     path: str,
     *,
     subprotocols: Sequence[str] = (),
+    headers: Sequence[tuple[str, str]] = (),
     early: Sequence[Early] = (),
     steps: Sequence[Step] = (),
     http2: bool = False,
@@ -41,7 +42,7 @@ def visit(
     start = time.monotonic()
     connection = _connect(port, http2, start + patience)
     try:
-        connection.request(path, subprotocols)
+        connection.request(path, subprotocols, headers)
         _take_early(connection, seen, early, watch)
         if not seen.left:
             _talk(connection, seen, subprotocols, steps, watch)
