@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,10 +23,11 @@ from .observers import Observer, Observers
 class _Guarded:
     """The scope that a guard is busy with. A task that the app starts keeps this, but not the scope."""
 
-    __slots__ = ("scope",)
+    __slots__ = ("inner", "scope")
 
     def __init__(self, scope: MutableMapping[str, Any]) -> None:
         self.scope: MutableMapping[str, Any] | None = scope
+        self.inner = False  # whether there was another guard
 
 
 # What a guard around this one is busy with: a second guard leaves it to the first (E8). Not a key in the scope, as that
@@ -59,6 +61,18 @@ class Options:
         limits = {name: _timeout(name, getattr(self, name)) for name in Limits._fields}
         object.__setattr__(self, "limits", Limits(**limits))
         _check_count("max_connections", self.max_connections)
+
+
+@contextmanager
+def aside(scope: MutableMapping[str, Any]) -> Iterator[_Guarded]:
+    """Let each guard in the app's stack do nothing for this scope, as if the caller were a guard around it (E8)."""
+    outer, guarded = _guarded.get(), _Guarded(scope)
+    _guarded.set(guarded)
+    try:
+        yield guarded
+    finally:
+        guarded.scope = None
+        _guarded.set(outer)
 
 
 class WebSocketGuardMiddleware:
@@ -138,6 +152,7 @@ class WebSocketGuardMiddleware:
             return await self.app(scope, receive, send)
         outer = _guarded.get()
         if outer is not None and outer.scope is not None and _is_same_connection(scope, outer.scope):
+            outer.inner = True
             return await self.app(scope, receive, send)
         connection = Connection(self.app, scope, receive, send, self._options)
         if self._connections == self._options.max_connections:

@@ -12,6 +12,7 @@ from asgi_wsguard.cli.names import one_of
 
 COMMANDS = {
     "probe": "Play misbehaving apps on every installed server, without the guard and with it.",
+    "check": "Find what your app does wrong with websockets.",
     "demo": "Serve a page where your browser opens websockets to misbehaving apps, without the guard and with it.",
     "explain": "Say what a clause of the contract is, why, and what servers do without the guard.",
 }

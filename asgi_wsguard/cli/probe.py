@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from asgi_wsguard.cli.names import every_clause, one_of
+from asgi_wsguard.cli.servers import asked_for, pip
 from asgi_wsguard.cli.terminal import WIDTH, terminal
 from asgi_wsguard.contract import CLAUSES
 from asgi_wsguard.probe.model import Scenario
 from asgi_wsguard.probe.results import Results, to_json
 from asgi_wsguard.probe.run import run
 from asgi_wsguard.probe.scenarios import SCENARIOS
-from asgi_wsguard.probe.servers import SERVERS, Server
 from asgi_wsguard.probe.table import LEGEND, Grid, details, summary
 
 
@@ -61,7 +61,7 @@ def probe(
     contract did not hold with the guard.
     """
     scenarios = _scenarios(wanted)
-    servers = _servers(asked)
+    servers = asked_for(asked)
     installed = [server for server in servers if not server.missing()]
     stderr = Console(stderr=True)
     with Progress(console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
@@ -76,7 +76,7 @@ def probe(
         console.print(line, style="red")
     for server in servers:
         if server not in installed:
-            console.print(f"{server.name} is not installed: {_pip([server])}", style="yellow")
+            console.print(f"{server.name} is not installed: {pip([server])}", style="yellow")
     if as_json:
         _write(as_json, to_json(results))
     if markdown:
@@ -94,25 +94,6 @@ def _scenarios(wanted: Sequence[str]) -> list[Scenario]:
         if clause in CLAUSES:
             raise click.UsageError(f"no scenario is about {clause} alone")
     return [scenario for scenario in SCENARIOS if not chosen or chosen & {scenario.name, scenario.clause}]
-
-
-def _family(server: Server) -> str:
-    return server.name.partition("-")[0]
-
-
-def _servers(asked: Sequence[str]) -> list[Server]:
-    names = dict.fromkeys(name for server in SERVERS for name in (_family(server), server.name))
-    chosen = {one_of("server", name, names) for name in asked} or {""}
-    servers = [server for server in SERVERS if chosen & {"", server.name, _family(server)}]
-    for name in chosen:
-        those = [server for server in servers if name in ("", server.name, _family(server))]
-        if all(server.missing() for server in those):
-            raise click.UsageError(f"{f'{name} is not' if name else 'no server is'} installed: {_pip(those)}")
-    return servers
-
-
-def _pip(servers: Sequence[Server]) -> str:
-    return f"pip install {' '.join(dict.fromkeys(name for server in servers for name in server.missing()))}"
 
 
 def _when(results: Results) -> str:

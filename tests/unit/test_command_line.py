@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 import asgi_wsguard.cli
-from asgi_wsguard.cli import commands, explain, probe
+from asgi_wsguard.cli import commands, explain, probe, servers
 from asgi_wsguard.contract import CLAUSES
 from asgi_wsguard.probe.results import Cell, Pair, Played, Results, from_json
 from asgi_wsguard.probe.scenarios import SCENARIOS
@@ -183,7 +183,7 @@ class Ran:
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
     there = [Server("one-asyncio", ""), Server("one-trio", ""), Server("two", "")]
-    monkeypatch.setattr(probe, "SERVERS", [*there, Server("none", "", {"no_such_server": "no-such-server[it]"})])
+    monkeypatch.setattr(servers, "SERVERS", [*there, Server("none", "", {"no_such_server": "no-such-server[it]"})])
     fake = Ran()
     monkeypatch.setattr(probe, "run", fake)
     return fake
@@ -239,7 +239,7 @@ def test_probe_wrong(arguments: list[str], line: str) -> None:
 @pytest.mark.usefixtures("ran")
 def test_no_server_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     none = [Server(name, "", {"no_such_module": package}) for name, package in (("a", "aa"), ("b", "bb"), ("c", "bb"))]
-    monkeypatch.setattr(probe, "SERVERS", none)
+    monkeypatch.setattr(servers, "SERVERS", none)
     assert wrong("probe") == "asgi-wsguard probe: no server is installed: pip install aa bb"
 
 

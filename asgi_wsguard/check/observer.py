@@ -1,0 +1,87 @@
+"""The ASGI app that a real server serves: the user's, looked at.
+
+A websocket goes to the user's app, whatever its path. Over HTTP the app tells how the last one goes:
+``GET /reach/<note>`` waits for what a client waits for, and ``GET /left`` for the end, and tells what was found.
+``GET /`` tells that the server answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import anyio
+
+from asgi_wsguard.check.load import load
+from asgi_wsguard.check.visited import Bare, VisitedApp
+from asgi_wsguard.probe.respond import respond
+from asgi_wsguard.testing.server import StrictServer
+
+SETTINGS = "ASGI_WSGUARD_CHECK"
+"""The variable of the environment by which the server's process knows what to serve."""
+
+
+class Relay(StrictServer):
+    """Stands between an app and a real server: judges what the app sends, and hands everything on as it is."""
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+        extensions = scope.get("extensions") or {}
+        super().__init__(
+            subprotocols=scope.get("subprotocols") or (), denial_extension="websocket.http.response" in extensions
+        )
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> Any:
+        """Give the app its next message."""
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            self.client.left = self._disconnect_received = True
+        return message
+
+    def _take(self, message: Any) -> Exception | None:
+        # After an illegal message nobody knows where the server and the app are.
+        return None if self.violations else super()._take(message)
+
+    async def _deliver(self, message: Any, error: Exception | None) -> None:
+        await self._send(message)  # legal or not: the client shall see what the server makes of it
+
+
+class Observer:
+    """The user's app, and what tells about it."""
+
+    def __init__(self, app: Any, timeout: float) -> None:
+        self._bare = Bare(app)
+        self._timeout = timeout
+        self._visited: VisitedApp | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve."""
+        if scope["type"] == "websocket":
+            self._visited = VisitedApp(self._bare, Relay(scope, receive, send), self._timeout)
+            await self._visited.run()
+        elif scope["type"] == "http":
+            _, asked, *note = scope["path"].split("/", 2)
+            await respond(send, await (self._reach(*note) if asked == "reach" else self._left(asked)))
+        else:
+            await self._bare.app(scope, receive, send)
+
+    async def _reach(self, note: str) -> bool:
+        with anyio.move_on_after(self._timeout):
+            while self._visited is None:
+                await anyio.sleep(0.01)
+        return self._visited is not None and await self._visited.reach(note)
+
+    async def _left(self, asked: str) -> Any:
+        """Wait for the end of the last websocket, if there is one, and forget it."""
+        visited, self._visited = self._visited, None
+        violations = await visited.judge() if visited is not None else []
+        return {"violations": violations, "guarded": self._bare.guarded}
+
+
+def observer() -> Observer:
+    """Return the observer that the environment asks for."""
+    target, factory, timeout = json.loads(os.environ[SETTINGS])
+    return Observer(load(target, factory=factory), timeout)

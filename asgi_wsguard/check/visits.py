@@ -1,0 +1,58 @@
+"""The ways in which a client behaves. They are the same in memory and on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from asgi_wsguard.probe.model import Early, Leave, Say, Step, Until, Vanish
+
+# What a client waits for; see `VisitedApp.reach`.
+CALLED = "called"
+ANSWERED = "answered"
+AT_REST = "at-rest"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What each client asks for, and sends."""
+
+    path: str = "/"
+    headers: tuple[tuple[str, str], ...] = ()
+    subprotocols: tuple[str, ...] = ()
+    messages: tuple[str, ...] = ()
+    timeout: float = 5.0
+    """Seconds that the app has to answer, to take a message, and to end."""
+
+    @property
+    def place(self) -> str:
+        """The path alone: a query may hold secrets."""
+        return self.path.partition("?")[0]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What one client does."""
+
+    steps: tuple[Step, ...] = ()
+    """On the open websocket."""
+    early: tuple[Early, ...] = (Until(ANSWERED),)
+    """While it waits for the answer to its handshake."""
+    reads: bool = True
+    """A client that does not read is one in memory: a real server's buffers take what most apps send."""
+
+
+PLAIN = Visit((Until(f"{AT_REST}/0"), Leave()))
+
+
+def visits(messages: tuple[str, ...], *, opens: bool) -> Iterator[Visit]:
+    """Return those that follow the plain one, by whether that one has opened the websocket."""
+    yield Visit(early=(Until(CALLED), Vanish()))
+    if not opens:
+        return
+    talk = [step for said, text in enumerate(messages, 1) for step in (Say(text), Until(f"{AT_REST}/{said}"))]
+    if talk:
+        yield Visit((*talk, Leave()))
+    vanishes = (Until(f"{AT_REST}/0"), *talk, Vanish())
+    yield Visit(vanishes)
+    yield Visit(vanishes, reads=False)
