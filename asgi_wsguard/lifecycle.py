@@ -114,6 +114,7 @@ class Ending(_Word):
     MAX_LIFETIME = "was connected for max_lifetime"
     SEND_TIMEOUT = "was stuck in a send for send_timeout"
     MAX_CONNECTIONS = "was not called: max_connections were open"
+    DRAINED = "was drained"
 
 
 ENDED = (Ending.RETURNED, Ending.RAISED, Ending.CANCELLED)
@@ -151,6 +152,11 @@ DEBTS: Mapping[tuple[State, Ending], Debt] = MappingProxyType(
         (State.CONNECTING, Ending.MAX_CONNECTIONS): Debt(
             "E9", State.DENIED, status=503, code=CloseCode.TRY_AGAIN_LATER
         ),
+        (State.CONNECTING, Ending.DRAINED): Debt("D1", State.DENIED, status=503, code=CloseCode.TRY_AGAIN_LATER),
+        (State.HELD, Ending.DRAINED): Debt("D1", State.DENIED, status=503, code=CloseCode.TRY_AGAIN_LATER),
+        (State.STARTED, Ending.DRAINED): Debt("D1", State.DENIED, finish=True),
+        (State.DENYING, Ending.DRAINED): Debt("D1", State.DENIED),
+        (State.DISCARDING, Ending.DRAINED): Debt("D1", State.DENIED),
         # Nobody hears it, but it lets go what waits for the answer in uvicorn's --ws websockets.
         **{(State.LEFT, ending): Debt("H12", State.GONE) for ending in ENDED},
         (State.OPEN, Ending.RETURNED): Debt("O1", State.CLOSED, code=CloseCode.NORMAL),
@@ -159,6 +165,7 @@ DEBTS: Mapping[tuple[State, Ending], Debt] = MappingProxyType(
         (State.OPEN, Ending.IDLE_TIMEOUT): Debt("O13", State.CLOSED, code=CloseCode.GOING_AWAY),
         (State.OPEN, Ending.MAX_LIFETIME): Debt("O14", State.CLOSED, code=CloseCode.GOING_AWAY),
         (State.OPEN, Ending.SEND_TIMEOUT): Debt("O15", State.CLOSED, code=CloseCode.POLICY_VIOLATION),
+        (State.OPEN, Ending.DRAINED): Debt("D3", State.CLOSED, code=CloseCode.SERVICE_RESTART),
     }
 )
 
@@ -189,7 +196,7 @@ class Repaired(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What an exception of the app's asks for by itself, as Starlette's do: an answer that is no crash."""
+    """An answer that is no crash: what an exception of the app's asks for by itself, as Starlette's do, or a drain."""
 
     denial: DenialResponse | None = None  # before accept; `None` is websocket.close, which is 403
     code: int = CloseCode.INTERNAL_ERROR

@@ -14,9 +14,8 @@ from .messages import Message
 
 _LIBRARIES = ("<frozen ", *{sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 _HERE = os.path.dirname(__file__)
-_OURS = frozenset(
-    {_HERE, *(os.path.join(_HERE, folder) for folder in ("check", "cli", "connection", "report", "runtime", "testing"))}
-)
+_FOLDERS = ("check", "cli", "connection", "drain", "report", "runtime", "testing")
+_OURS = frozenset({_HERE, *(os.path.join(_HERE, folder) for folder in _FOLDERS)})
 
 
 def of_exception(exc: BaseException) -> str:

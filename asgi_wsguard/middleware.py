@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,11 +11,14 @@ from typing import Any
 
 from asgiref.compatibility import guarantee_single_callable
 
+from .checks import check_type, check_whole, timeout
 from .connection import App, Connection
 from .connection.receiving import Receive
 from .connection.sending import Send
 from .deadlines import Limits
 from .denial import DenialResponse
+from .drain import Drainer
+from .lifecycle import Ending
 from .observers import Observer, Observers
 
 
@@ -50,17 +52,21 @@ class Options:
     send_timeout: float | None = None
     max_connections: int | None = None
     observers: Observers = field(default_factory=Observers)
+    drainer: Drainer | None = None
     limits: Limits = field(init=False)
 
     def __post_init__(self) -> None:
-        _check_type("strict", self.strict, bool)
-        _check_type("denial", self.denial, DenialResponse)
-        _check_type("without_extension", self.without_extension, str)
+        check_type("strict", self.strict, bool)
+        check_type("denial", self.denial, DenialResponse)
+        check_type("without_extension", self.without_extension, str)
         if self.without_extension not in ("close", "raise"):
             raise ValueError(f"without_extension must be 'close' or 'raise', not {self.without_extension!r}")
-        limits = {name: _timeout(name, getattr(self, name)) for name in Limits._fields}
+        limits = {name: timeout(name, getattr(self, name)) for name in Limits._fields}
         object.__setattr__(self, "limits", Limits(**limits))
-        _check_count("max_connections", self.max_connections)
+        if self.max_connections is not None:
+            check_whole("max_connections", self.max_connections, 1)
+        if self.drainer is not None:
+            check_type("drainer", self.drainer, Drainer)
 
 
 @contextmanager
@@ -104,6 +110,7 @@ class WebSocketGuardMiddleware:
             not called. Default `None`.
         observers: callables that are given the `ConnectionReport` of each connection at its end. A plain function is
             called in a worker thread, a coroutine function is awaited; each has `close_timeout` for it. Default none.
+        drainer: a `Drainer`, which closes what is open when the server is to stop. Default `None`.
 
     A timeout of `None` never comes.
 
@@ -127,6 +134,7 @@ class WebSocketGuardMiddleware:
         send_timeout: float | None = None,
         max_connections: int | None = None,
         observers: Iterable[Observer] = (),
+        drainer: Drainer | None = None,
     ) -> None:
         if not callable(app):
             raise TypeError(f"app must be an ASGI app, not {app!r}")
@@ -143,11 +151,15 @@ class WebSocketGuardMiddleware:
             send_timeout=send_timeout,
             max_connections=max_connections,
             observers=Observers(observers),
+            drainer=drainer,
         )
         self._connections = 0
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Run the app. Servers pass these by position or by name."""
+        drainer = self._options.drainer
+        if drainer is not None and scope["type"] in ("lifespan", "websocket"):
+            drainer.watch()
         if scope["type"] != "websocket":
             return await self.app(scope, receive, send)
         outer = _guarded.get()
@@ -155,11 +167,15 @@ class WebSocketGuardMiddleware:
             outer.inner = True
             return await self.app(scope, receive, send)
         connection = Connection(self.app, scope, receive, send, self._options)
+        if drainer is not None and drainer.draining:
+            return await connection.refused(Ending.DRAINED, drainer.refusal)
         if self._connections == self._options.max_connections:
-            return await connection.refused()
+            return await connection.refused(Ending.MAX_CONNECTIONS)
         guarded = _Guarded(scope)
         _guarded.set(guarded)
         self._connections += 1
+        if drainer is not None:
+            drainer.add(connection)
         try:
             with connection.runtime:
                 await self.app(scope, connection.receive, connection.send)
@@ -173,6 +189,8 @@ class WebSocketGuardMiddleware:
             await connection.returned()
         finally:
             self._connections -= 1
+            if drainer is not None:
+                drainer.remove(connection)
             guarded.scope = None
             # No reset(): a coroutine that is thrown away may be closed in another context.
             _guarded.set(outer)
@@ -192,27 +210,3 @@ def _single_callable(app: Any) -> App:
     # It takes scope, receive and send. asgiref would take it for ASGI 2 if it were a plain function that returns an
     # awaitable, or a class with __await__.
     return app  # type: ignore[no-any-return]
-
-
-def _check_type(name: str, value: object, expected: type) -> None:
-    if not isinstance(value, expected):
-        raise TypeError(f"{name} must be a {expected.__name__}, not {value!r}")
-
-
-def _timeout(name: str, value: object) -> float:
-    if value is None:
-        return math.inf
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
-    if not (value > 0 and math.isfinite(value)):
-        raise ValueError(f"{name} must be more than 0 and finite, not {value!r}")
-    return float(value)
-
-
-def _check_count(name: str, value: object) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number or None, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, not {value!r}")

@@ -11,7 +11,7 @@ import anyio
 
 from ..endings import Meaning, meaning
 from ..exceptions import ProtocolViolation
-from ..lifecycle import OVER, Ending, Lifecycle, Settlement, State
+from ..lifecycle import OVER, Ending, Lifecycle, Settlement, State, Verdict
 from ..messages import SEND, Message
 from ..report import ConnectionReport, Outcome
 from ..report.log import Paid
@@ -81,15 +81,18 @@ class Connection(Reporting):
                 self._overran()
         self._arm(deadlines.next(now))
 
-    def _end(self, ending: Ending) -> None:
+    def _end(self, ending: Ending, verdict: Verdict | None = None) -> None:
         """End the connection at a deadline: the answer first, from outside the app's task, then what the app sees."""
-        settlement = self._lifecycle.settle(ending)
-        if ending is not Ending.HANDSHAKE_TIMEOUT:
+        was_open = self.is_open
+        settlement = self._lifecycle.settle(ending, verdict)
+        if was_open:
             self._disconnect = disconnect_after(settlement.messages[0])
             self._tell()
             # Before the close: uvicorn's legacy implementation takes no other message while one is stuck.
             for caller in self._deadlines.sends:
                 self.runtime.interrupt(caller)
+        elif ending is Ending.DRAINED:
+            self._tell_if_denied()
         self._answer = self.runtime.start(partial(self._end_now, ending, settlement), self._ended)
         self._moved()
 
@@ -112,6 +115,8 @@ class Connection(Reporting):
         how = Meaning(Ending.CANCELLED)
         self._tell_meanwhile(self._report(self._lifecycle.state, paid, how, after=Outcome.OUTLIVED))
         self.runtime.cancel()
+        if self._options.drainer is not None:
+            self._options.drainer.overran(self)
 
     def _tell_meanwhile(self, report: ConnectionReport | None) -> None:
         """Tell the observers, although the app goes on."""
@@ -124,15 +129,44 @@ class Connection(Reporting):
     def _told_observers(self) -> None:
         self._telling = None
 
+    # For the drainer
+
+    @property
+    def answered(self) -> bool:
+        """Whether the app has begun to answer the handshake, or it is over."""
+        return self._lifecycle.state is not State.CONNECTING
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the websocket is open."""
+        return self._lifecycle.state is State.OPEN
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more can be sent to the client."""
+        return self._lifecycle.state in OVER
+
+    @property
+    def answered_after(self) -> float:
+        """Seconds from the call of the app to its accept."""
+        return self._deadlines.opened - self._deadlines.began
+
+    def drain(self, verdict: Verdict) -> Job | None:
+        """End the connection with this answer, and return what sends it; `None` if it is over already."""
+        if not self.over:
+            self._end(Ending.DRAINED, verdict)
+            return self._answer
+        return None
+
     # When the app has ended, or is not called
 
-    async def refused(self) -> None:
-        """Settle without calling the app, as there are too many connections (E9).
+    async def refused(self, ending: Ending, verdict: Verdict | None = None) -> None:
+        """Settle without calling the app: there are too many connections (E9), or none is let in (D1).
 
         Raises:
             Exception: the server's refusal, for its crash path (O11).
         """
-        paid = await self._settled(Meaning(Ending.MAX_CONNECTIONS))
+        paid = await self._settled(Meaning(ending), verdict=verdict)
         failure = paid.refusal or paid.cancelled
         if failure is not None:
             raise failure
@@ -175,10 +209,10 @@ class Connection(Reporting):
         if report is not None:
             self._options.observers.tell_now(report)
 
-    async def _settled(self, how: Meaning, exc: BaseException | None = None) -> Paid:
+    async def _settled(self, how: Meaning, exc: BaseException | None = None, verdict: Verdict | None = None) -> Paid:
         """Send what is owed, and say what became of the connection."""
         state = self._lifecycle.state
-        paid = await self._pay(self._lifecycle.settle(how.ending, how.verdict))
+        paid = await self._pay(self._lifecycle.settle(how.ending, verdict or how.verdict))
         if self._limit is not None:
             paid = self._limit._replace(refusal=paid.refusal or self._limit.refusal, cancelled=paid.cancelled)
         after = None

@@ -35,10 +35,10 @@ class Reporting(Sending):
         "_found_route",
         "_noted",
         "_options",
-        "_path",
         "_reported",
         "_scope",
         "_where",
+        "path",
     )
 
     def __init__(
@@ -48,7 +48,7 @@ class Reporting(Sending):
         self._app = app
         self._scope = scope
         self._options = options
-        self._path: str = scope.get("path", "")  # a router may shorten the one in the scope
+        self.path: str = scope.get("path", "")  # a router may shorten the one in the scope
         self._accept: Message | None = None  # what the app accepted with
         self._final: Message | None = None  # what the app closed or denied with
         self._found_route: str | None = None  # who counts the open ones must hear the same at accept and at the end
@@ -56,13 +56,30 @@ class Reporting(Sending):
         self._where = ""  # the line where the app waited at a deadline
         self._reported = False
 
+    @property
+    def client(self) -> str:
+        """Host and port of the client, as the server tells them; else empty."""
+        return ":".join(map(str, self._scope.get("client") or ()))
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What the app accepted with; `None` for none."""
+        return self._accept.get("subprotocol") if self._accept is not None else None
+
+    @property
+    def route(self) -> str:
+        """The template of the path, where the framework says which."""
+        if self._found_route is None:
+            self._found_route = route_of(self._scope, self.path, self._app)
+        return self._found_route
+
     def _sent(self, message: Message) -> None:
         """Note what the server has taken of the app's."""
         kind = message["type"]
         if kind == ACCEPT:
             self._accept = message
             if self._options.observers.count_open:
-                self._options.observers.opened(self._route())
+                self._options.observers.opened(self.route)
         elif kind in (START, CLOSE):
             self._final = message
 
@@ -106,7 +123,7 @@ class Reporting(Sending):
     def _made(
         self, outcome: Outcome, end: Outcome, paid: Paid, how: Meaning, exc: BaseException | None, level: int
     ) -> ConnectionReport:
-        client, now, clocks = self._scope.get("client"), self.runtime.now(), self._deadlines
+        now, clocks = self.runtime.now(), self._deadlines
         opened, told = self._accept is not None, self._told_client(end, paid)
         close = paid.settlement.messages[0] if paid.settlement.messages else self._disconnect
         by = "app" if end in APPS else "client" if end in CLIENTS else "guard"
@@ -115,10 +132,10 @@ class Reporting(Sending):
         crash = exc is not None and not how.handled and how.ending is not Ending.CANCELLED
         return ConnectionReport(
             outcome=outcome,
-            path=self._path,
-            route=self._route(),
-            client=":".join(map(str, client or ())),
-            subprotocol=self._accept.get("subprotocol") if self._accept is not None else None,
+            path=self.path,
+            route=self.route,
+            client=self.client,
+            subprotocol=self.subprotocol,
             http_version=str(self._scope.get("http_version", "")),
             answered_after=None if answered is None else answered - clocks.began,
             open_for=ended - clocks.opened if opened else None,
@@ -146,11 +163,6 @@ class Reporting(Sending):
         if self._accept is not None:
             return int(disconnect_after(self._final)["code"])
         return int(self._final.get("status", 403))
-
-    def _route(self) -> str:
-        if self._found_route is None:
-            self._found_route = route_of(self._scope, self._path, self._app)
-        return self._found_route
 
     def _place(self, outcome: Outcome, exc: BaseException | None) -> str:
         if exc is not None:

@@ -46,6 +46,7 @@ class Outcome(enum.Enum):
     DENIED_WITHOUT_EXTENSION = "denied_without_extension", "H9", WARNING
     LEFT_UNANSWERED = "left_unanswered", "H12", DEBUG  # by the client
     MAX_CONNECTIONS = "max_connections", "E9", WARNING
+    TURNED_AWAY = "turned_away", "D1", DEBUG  # while draining
 
     # On an open websocket
     RETURNED = "returned", "O1", DEBUG
@@ -56,6 +57,7 @@ class Outcome(enum.Enum):
     IDLE_TIMEOUT = "idle_timeout", "O13", DEBUG
     MAX_LIFETIME = "max_lifetime", "O14", DEBUG
     SEND_TIMEOUT = "send_timeout", "O15", WARNING
+    DRAINED = "drained", "D3", DEBUG  # closed by the drainer
 
     # After the end of either
     RAISED_AFTERWARDS = "raised_afterwards", "O2", ERROR

@@ -19,7 +19,7 @@ from test_clauses_memory import ACCEPT, BODY, CLOSE, LAST_BODY, START, TEXT, App
 from test_time_memory import TIMEOUTS, Blocked, Event, Timed, disconnected, leaves, sends, stops, stops_reading
 from virtual_clock import FOR_EVER, in_virtual_time
 
-from asgi_wsguard import ClientDisconnected, ConnectionReport, WebSocketGuardMiddleware
+from asgi_wsguard import ClientDisconnected, ConnectionReport, Drainer, WebSocketGuardMiddleware
 
 CONNECTIONS = 2_000
 AT_ONCE = 200
@@ -401,6 +401,26 @@ async def test_2000_connections(name: str) -> None:
     await assert_nothing_stays(connect)
 
 
+@in_virtual_time
+async def test_2000_connections_that_are_drained() -> None:
+    drainer = Drainer(grace=1, spread=2)
+    guarded = WebSocketGuardMiddleware(echoes, drainer=drainer)
+
+    async def connect() -> None:
+        servers = [Timed() for _ in range(AT_ONCE)]
+        async with anyio.create_task_group() as group:
+            for server in servers:
+                group.start_soon(server.serve, guarded)
+            await anyio.sleep(1)
+            servers[0].client_leaves()
+            await drainer.connections[-1].close()
+            drained = await drainer.drain()
+            assert (drained.closed, drained.cancelled) == (AT_ONCE - 2, 0)
+            drainer.resume()
+
+    await assert_nothing_stays(connect)
+
+
 @on_asyncio
 @in_virtual_time
 async def test_2000_connections_that_are_thrown_away() -> None:
@@ -484,6 +504,34 @@ async def test_a_connection_does_not_wait_for_the_garbage_collector(name: str) -
     try:
         await connect()
         assert seen[0]() is None
+    finally:
+        gc.enable()
+
+
+@in_virtual_time
+async def test_a_drain_does_not_keep_what_has_ended() -> None:
+    drainer = Drainer(grace=1, spread=10)
+    guarded = WebSocketGuardMiddleware(echoes, drainer=drainer)
+    seen: list[weakref.ref[Anything]] = []
+
+    async def connect(leaves_at: float) -> None:
+        server = Timed()
+        server.scope["state"]["anything"] = anything = Anything()
+        seen.append(weakref.ref(anything))
+        del anything
+        async with anyio.create_task_group() as group:
+            group.start_soon(server.serve, guarded)
+            await anyio.sleep_until(leaves_at)
+            server.client_leaves()
+
+    gc.disable()
+    try:
+        async with anyio.create_task_group() as group:
+            for leaves_at in (0.5, 3, 100):
+                group.start_soon(connect, leaves_at)
+            group.start_soon(drainer.drain)
+            await anyio.sleep(3.5)
+            assert sum(reference() is not None for reference in seen) == 1
     finally:
         gc.enable()
 

@@ -60,8 +60,8 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[Log]:
 class Timed(StrictServer):
     """Notes when it was sent what, and what it has handed out. It may stop, and cancel the app."""
 
-    def __init__(self, **more: Any) -> None:
-        super().__init__("/ws", **more)
+    def __init__(self, path: str = "/ws", **more: Any) -> None:
+        super().__init__(path, **more)
         self.times: list[tuple[float, str]] = []
         self.handed: list[Any] = []
         self.ended_at = math.nan
