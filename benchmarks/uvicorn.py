@@ -37,13 +37,16 @@ def rows(rounds: int = 300, echoes: int = 250) -> Iterator[Row]:
 class Server:
     """A uvicorn of its own process; the path says which middleware is around the app."""
 
+    def __init__(self, app: str = "benchmarks.served:app") -> None:
+        self.app = app
+
     def __enter__(self) -> Server:
         with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
             self.address = listener.getsockname()
             fd = listener.fileno()
             options = ["--fd", str(fd), "--loop", "uvloop", "--ws", "websockets-sansio", "--log-level", "critical"]
             options += ["--timeout-keep-alive", "600"]
-            command = [sys.executable, "-m", "uvicorn", "benchmarks.served:app", *options]
+            command = [sys.executable, "-m", "uvicorn", self.app, *options]
             self.process = subprocess.Popen(command, pass_fds=[fd])
         self.http = HTTPConnection(*self.address)
         self.usage()  # answers when it is up
@@ -59,9 +62,16 @@ class Server:
         return json.load(self.http.getresponse())
 
     def connect(self, path: str) -> BinaryIO:
-        with socket.create_connection(self.address) as client:
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            stream = client.makefile("rwb")
+        with self.socket() as client:
+            return self.handshake(client, path)
+
+    def socket(self) -> socket.socket:
+        client = socket.create_connection(self.address)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return client
+
+    def handshake(self, client: socket.socket, path: str) -> BinaryIO:
+        stream = client.makefile("rwb")
         key = b"dGhlIHNhbXBsZSBub25jZQ=="
         stream.write(
             b"GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -29,3 +29,9 @@ def test_report_runs() -> None:
     rows = list(PARTS["report"].rows(rounds=1, connections=2, messages=2))
     assert len(rows) == 6
     assert [row.ratio for row in rows if row.what.startswith("message")] == [0, 0, 0]
+
+
+def test_drain_runs() -> None:
+    rows = list(PARTS["drain"].rows(connections=2, spread=0.01))
+    assert {row.what.partition(",")[0] for row in rows} == {"in memory", *(["uvicorn"] if installed("uvicorn") else [])}
+    assert any(row.target for row in rows)
