@@ -28,6 +28,9 @@ PROTOCOL_CODES = range(1000, 1016)
 ACCEPTED = "accepted"
 """The outcome of a handshake after which the websocket was open; what became of that is another metric."""
 
+NO_FAILURES = frozenset({Outcome.DENIED_WITHOUT_EXTENSION, Outcome.TURNED_AWAY})
+"""What was told as far as it could be, and what was meant: at a deploy."""
+
 
 class Kind(enum.Enum):
     """What an instrument can do."""
@@ -177,9 +180,9 @@ class Metrics(abc.ABC):
 
     def _failure(self, report: ConnectionReport) -> tuple[str, str]:
         """Return the type and the text of the error for which the handshake failed."""
-        # What cannot be told in full is told nevertheless.
-        failed = report.outcome.level > DEBUG and report.outcome is not Outcome.DENIED_WITHOUT_EXTENSION
-        if report.open_for is not None or not (failed or (report.status or 0) >= 500):
+        if report.open_for is not None or report.outcome in NO_FAILURES:
+            return "", ""
+        if report.outcome.level == DEBUG and (report.status or 0) < 500:
             return "", ""
         return report.error_type or report.outcome.value, report.error and self._error(report.error)
 

@@ -272,6 +272,7 @@ def test_close_codes_are_limited(kept: Any) -> None:
         (replace(TIMEOUT, outcome=Outcome.DENIED, status=500), "denied"),
         (replace(TIMEOUT, outcome=Outcome.DENIED, status=401), None),
         (replace(TIMEOUT, outcome=Outcome.DENIED_WITHOUT_EXTENSION, status=403), None),
+        (replace(TIMEOUT, outcome=Outcome.TURNED_AWAY, status=503), None),  # by a drain
         (replace(UNANSWERED, outcome=Outcome.LEFT_UNANSWERED, status=None), None),
         (CRASHED, None),  # the handshake was accepted
     ],
