@@ -90,7 +90,10 @@ class AsyncioRuntime:
 
     def interrupted(self, caller: asyncio.Task[Any], exc: BaseException) -> bool:
         before = self._interrupted.pop(caller, None) if self._interrupted else None
-        return before is not None and _is_ours(exc) and _uncancel(caller) <= before
+        if before is None or not _is_ours(exc) or _uncancel(caller) > before:
+            return False
+        # A cancellation that the caller had not heard of when it was interrupted is what it hears of now.
+        return not before or exc.args == (MARK,)
 
     def __enter__(self) -> None:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import math
@@ -28,6 +29,7 @@ from test_clauses_memory import (
     Log,
     Receive,
     Send,
+    on_asyncio,
     on_each_server,
 )
 from test_time_memory import Blocked, Timed, disconnected, noting
@@ -35,6 +37,7 @@ from virtual_clock import Thread, in_virtual_time
 
 from asgi_wsguard import ClientDisconnected, ConnectionReport, Drained, Drainer, Outcome, WebSocketGuardMiddleware
 from asgi_wsguard.drain.schedule import AT_ONCE, Schedule
+from asgi_wsguard.lifecycle import Verdict
 from asgi_wsguard.testing import Client, Denial, StrictServer
 
 DRAINING = Denial(503, [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", b"5")], STOPPING.body, True)
@@ -393,6 +396,21 @@ async def test_d4_the_close_goes_out_while_the_app_sits_in_a_thread() -> None:
         assert drain.result is None
         thread.let_go()
     assert drain.result == figures(closed=1)
+
+
+@on_asyncio
+@in_virtual_time
+async def test_d4_a_cancellation_that_comes_just_before_goes_on() -> None:
+    """The server's. The guard interrupts `receive()` by a cancellation, too, and must tell the two apart."""
+    drainer, server = Drainer(), Timed()
+    server.task = asyncio.create_task(server.serve(WebSocketGuardMiddleware(reads, drainer=drainer)))
+    await anyio.sleep(1)
+    (connection,) = drainer.connections
+    server.task.cancel()
+    connection._connection.drain(Verdict(code=4000))
+    await asyncio.wait([server.task])
+    assert server.task.cancelled()
+    assert server.client.close_code == 4000
 
 
 @in_virtual_time
