@@ -104,8 +104,8 @@ class Draining:
                         await connection.close(code=4000, reason="chosen")
 
     async def drain(self, grace: float, spread: float) -> None:
-        joins = [call for call in self.calls if call.ended == math.inf and not call.called_off]
-        there = joins[0].there if joins else len(self.drainer._connections)
+        joins = any(not running.over for running in self.drainer._running)
+        there = self.calls[-1].there if joins else len(self.drainer._connections)
         call = Call(anyio.current_time(), grace, spread, there, anyio.CancelScope())
         self.calls.append(call)
         with call.scope:
