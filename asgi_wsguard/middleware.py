@@ -158,10 +158,12 @@ class WebSocketGuardMiddleware:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Run the app. Servers pass these by position or by name."""
         drainer = self._options.drainer
-        if drainer is not None and scope["type"] in ("lifespan", "websocket"):
-            drainer.watch()
         if scope["type"] != "websocket":
-            return await self.app(scope, receive, send)
+            try:
+                return await self.app(scope, receive, send)
+            finally:
+                if drainer is not None and scope["type"] == "lifespan":
+                    drainer.served()
         outer = _guarded.get()
         if outer is not None and outer.scope is not None and _is_same_connection(scope, outer.scope):
             outer.inner = True

@@ -147,6 +147,11 @@ class Connection(Reporting):
         return self._lifecycle.state in OVER
 
     @property
+    def crashed(self) -> bool:
+        """Whether the server has refused the answer at a deadline, so that its crash path ends the connection (O11)."""
+        return self._limit is not None and self._limit.refusal is not None
+
+    @property
     def answered_after(self) -> float:
         """Seconds from the call of the app to its accept."""
         return self._deadlines.opened - self._deadlines.began

@@ -11,16 +11,17 @@ from datetime import datetime, timezone
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from anyio import sleep
 from anyio.lowlevel import current_token
 
 from ..checks import check_whole
 from ..denial import DenialResponse
 from ..lifecycle import Verdict
 from ..messages import CloseCode
-from . import signals
 from .listed import OpenConnection
 from .manner import Drained, Manner
 from .running import Running
+from .signals import OnSignal
 
 if TYPE_CHECKING:
     from ..connection import Connection
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["Drained", "Drainer", "OpenConnection"]
 
 logger = logging.getLogger("asgi_wsguard")
+
+
+CRASH_PATH = 1.1
+"""Seconds. Where a server refuses the close, its crash path ends the connection (O11): daphne looks once a second."""
 
 
 class _Entry(NamedTuple):
@@ -64,14 +69,14 @@ class Drainer:
         reason: str = "",
         retry_after: int = 5,
     ) -> None:
-        self._on_signal = signals.checked(on_signal)
+        self._on_signal = OnSignal(on_signal, self._drain_before_it_stops)
         self._manner = Manner(grace, spread, code, reason)
         check_whole("retry_after", retry_after, 0)
         self._denial = DenialResponse.plain(503, [("retry-after", str(retry_after))])
         self._connections: dict[Connection, _Entry] = {}
         self._running: set[Running] = set()
         self._random = Random()
-        self._draining = self._watching = False
+        self._draining = self._crashed = False
 
     @property
     def draining(self) -> bool:
@@ -152,13 +157,12 @@ class Drainer:
         logger.info(text, len(connections), manner.grace, manner.spread)
         return running
 
-    # For the middleware
+    async def _drain_before_it_stops(self) -> None:
+        await self.drain()
+        if self._crashed:
+            await sleep(CRASH_PATH)
 
-    def watch(self) -> None:
-        """Watch for the signals from now on: the first scope has come."""
-        if self._on_signal and not self._watching:
-            self._watching = True
-            signals.watch(self, self._on_signal)
+    # For the middleware
 
     @property
     def refusal(self) -> Verdict:
@@ -168,12 +172,18 @@ class Drainer:
     def add(self, connection: Connection) -> None:
         """Note that the app is about to be called."""
         self._connections[connection] = _Entry(current_token(), time.time())
+        self._on_signal.watch()
 
     def remove(self, connection: Connection) -> None:
         """Note that the app has ended."""
         del self._connections[connection]
+        self._crashed = self._crashed or connection.crashed
         for running in tuple(self._running):
             running.ended(connection)
+
+    def served(self) -> None:
+        """Note that the server stops, or has no lifespan: the app's is over."""
+        self._on_signal.restore()
 
     def overran(self, connection: Connection) -> None:
         """Note that the app is being cancelled, as it went on after the end."""

@@ -8,6 +8,9 @@ from types import TracebackType
 from typing import Any, Callable, Protocol
 
 from .on_asyncio import AsyncioRuntime
+from .on_asyncio import starter as start_on_asyncio
+
+Start = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
 
 
 class Timer(Protocol):
@@ -90,14 +93,33 @@ class Runtime(Protocol):
 
 def runtime() -> Runtime:
     """Return the runtime for the app that the current task is about to call."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # asyncio does not run in this thread
-        task = None
+    task = _task_of_asyncio()
     return _on_trio() if task is None else AsyncioRuntime(task)
+
+
+def starter() -> Start:
+    """Return what starts a coroutine function on this event loop, in a task of its own, which must not raise.
+
+    It may be called in a signal handler. It raises `RuntimeError` when the event loop has ended.
+    """
+    task = _task_of_asyncio()
+    return _start_on_trio() if task is None else start_on_asyncio(task.get_loop())
+
+
+def _task_of_asyncio() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # asyncio does not run in this thread
+        return None
 
 
 def _on_trio() -> Runtime:
     from .on_trio import TrioRuntime  # trio may not be installed
 
     return TrioRuntime()
+
+
+def _start_on_trio() -> Start:
+    from .on_trio import starter
+
+    return starter()

@@ -107,6 +107,18 @@ class AsyncioRuntime:
         return _is_ours(exc) and others <= self._before
 
 
+def starter(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], Coroutine[Any, Any, None]]], object]:
+    """See `runtime.starter`."""
+    tasks: set[asyncio.Task[None]] = set()  # the loop itself holds them weakly
+
+    def start(call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.Task(call(), loop=loop)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    return lambda call: loop.call_soon_threadsafe(start, call)
+
+
 def _is_ours(exc: BaseException | None) -> bool:
     return isinstance(exc, asyncio.CancelledError) and (_COUNTED or exc.args == (MARK,))
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Callable
 
 import trio
-from trio.lowlevel import RunVar, current_task, spawn_system_task
+from trio.lowlevel import RunVar, current_task, current_trio_token, spawn_system_task
 
 # How long an app that ignores its cancellation is left alone until it is cancelled again.
 PAUSE = 1.0
@@ -125,6 +125,12 @@ class TrioRuntime:
             return False  # the coroutine is being thrown away, and trio may run no more
         self._inner.__exit__(kind, exc, traceback)
         return bool(self._outer.__exit__(kind, exc, traceback))
+
+
+def starter() -> Callable[[Callable[[], Coroutine[Any, Any, None]]], object]:
+    """See `runtime.starter`."""
+    token = current_trio_token()
+    return lambda call: token.run_sync_soon(lambda: spawn_system_task(call))
 
 
 class _Job:

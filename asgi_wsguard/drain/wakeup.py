@@ -1,0 +1,89 @@
+"""How an event loop hears of a signal, and how it can be made to hear of it later.
+
+What a server hands to ``loop.add_signal_handler()`` is not called by Python's own signal handler, which is a dummy
+there: the interpreter writes the signal's number into the wakeup file descriptor, and the loop reads it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Collection
+
+NONE = -1
+
+
+class Wakeup:
+    """Takes the place of the loop's wakeup file descriptor, and hands on all but the signals that have to wait."""
+
+    def __init__(self, waiting: Collection[int]) -> None:
+        self._waiting = frozenset(waiting)
+        self._pair: tuple[socket.socket, socket.socket] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._replaced = NONE
+
+    def take(self) -> None:
+        """Take its place, if there is one, and it is not taken."""
+        loop = _loop_that_reads_it()
+        if loop is None:
+            return
+        if self._pair is None:
+            self._pair = socket.socketpair()
+            for end in self._pair:
+                end.setblocking(False)
+        reader, writer = self._pair
+        found = _exchange(writer.fileno())
+        if found == NONE:
+            _exchange(NONE)
+        elif found != writer.fileno():
+            self._replaced, self._loop = found, loop
+            loop.add_reader(reader, self._hand_on, reader)
+
+    def put_back(self) -> None:
+        """Put back what was there, unless somebody else has taken our place. It may be called by a signal handler."""
+        if self._pair is None:
+            return
+        reader, writer = self._pair
+        self._pair = None
+        try:
+            found = _exchange(self._replaced)
+        except OSError:  # it was closed meanwhile
+            found = _exchange(NONE)
+        if found != writer.fileno():
+            _exchange(found)
+        loop, self._loop = self._loop, None
+        if loop is None or loop.is_closed():
+            _close(reader, writer)
+        else:
+            loop.call_soon_threadsafe(self._end, loop, reader, writer)
+
+    def _end(self, loop: asyncio.AbstractEventLoop, reader: socket.socket, writer: socket.socket) -> None:
+        self._hand_on(reader)
+        loop.remove_reader(reader)
+        _close(reader, writer)
+
+    def _hand_on(self, reader: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            numbers = bytes(number for number in reader.recv(4096) if number not in self._waiting)
+            os.write(self._replaced, numbers)
+
+
+def _loop_that_reads_it() -> asyncio.AbstractEventLoop | None:
+    # trio's is only there to wake it. On Windows no event loop has an add_signal_handler().
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    return loop if os.name == "posix" else None
+
+
+def _exchange(fileno: int) -> int:
+    return signal.set_wakeup_fd(fileno, warn_on_full_buffer=False)
+
+
+def _close(reader: socket.socket, writer: socket.socket) -> None:
+    reader.close()
+    writer.close()
