@@ -33,8 +33,8 @@ class OnSignal:
         self._replaced: dict[int, Any] = {}  # the handlers that were there
         self._caught: list[int] = []  # the signals that the server has not heard of
         self._wakeup = Wakeup(self._numbers)
-        self._event = ParentsEvent(self._begin)
-        self._begun = False
+        self._event = ParentsEvent(self._on_event)
+        self._begun = self._by_event = False
         self._process = 0
         self._warned = False
 
@@ -66,13 +66,18 @@ class OnSignal:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._caught.append(number)
-        # A second one does not wait, nor does one that a fork of this process got, which serves nobody.
-        if len(self._caught) == 1 and os.getpid() == self._process:
+        # A second one does not wait, nor does one that a fork of this process got, which serves nobody. But where the
+        # parent has set the event, it sends signals to all of its workers as soon as one has ended.
+        if self._by_event or (len(self._caught) == 1 and os.getpid() == self._process):
             try:
                 return self._begin()
             except RuntimeError:
                 pass  # the event loop has ended
         self.restore()
+
+    def _on_event(self) -> None:
+        self._by_event = True
+        self._begin()
 
     def _begin(self) -> None:
         if not self._begun:
@@ -86,7 +91,12 @@ class OnSignal:
             text = "[wsguard-D5] draining failed; the server stops now, with the websockets that are open"
             logger.warning(text, exc_info=True)
         finally:
-            self.restore()
+            if self._by_event:
+                # The signals wait for the lifespan to end: by themselves they would kill the worker at once.
+                self._event.put_back()
+                self._begun = self._by_event = False
+            else:
+                self.restore()
 
     def restore(self) -> None:
         """Put back what was replaced, and let the server have the signals that it has not heard of."""
@@ -96,7 +106,7 @@ class OnSignal:
         self._wakeup.put_back()
         replaced, self._replaced = self._replaced, {}
         caught, self._caught = self._caught, []
-        self._begun = False
+        self._begun = self._by_event = False
         for number, handler in replaced.items():
             # What somebody has put in our place stays there, unless the server must get through.
             if number in caught or signal.getsignal(number) == self._on_signal:

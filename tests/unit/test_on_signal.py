@@ -363,6 +363,26 @@ async def test_with_the_lifespan_a_worker_hears_of_its_event_again(monkeypatch: 
     await server.serve(client)
 
 
+async def test_a_parent_that_signals_the_slower_worker_does_not_cut_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = multiprocessing.get_context("spawn").Event()
+    become(monkeypatch, _target=serve_worker, _kwargs={"shutdown_event": event})
+    server = Server(spread=0.1)
+    signal.signal(SIGNAL, server.hears)
+
+    async def client() -> None:
+        event.set()
+        assert not event.is_set()
+        for _ in range(2):
+            signal.raise_signal(SIGNAL)
+        while not event.is_set():
+            await anyio.sleep(0)
+        assert server.seen == ["websocket.accept", CLOSED]
+        server.drainer.served()
+
+    await server.serve(client)
+    assert server.seen == ["websocket.accept", CLOSED, HEARS, HEARS]
+
+
 @pytest.mark.parametrize(
     ("process", "handler", "warns"),
     [

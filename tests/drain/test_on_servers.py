@@ -1,0 +1,205 @@
+"""SIGTERM on every server, with two hundred clients on it: each gets its close in its turn, and nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Barrier
+from typing import TYPE_CHECKING
+
+import pytest
+from crowd import CLIENTS, Crowd, crowd
+from drain_app import GRACE, NOTES, SPREAD, STARTED
+from websockets.sync.client import connect
+
+from asgi_wsguard.probe.client import Observation, visit
+from asgi_wsguard.probe.model import Hear, Say, Until
+from asgi_wsguard.probe.play import COARSE, exceptions
+from asgi_wsguard.probe.servers import REFUSED, SERVERS, Running, Server, get, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+BY_NAME = {server.name: server for server in SERVERS}
+LATE = 2.0
+"""Seconds. uvicorn looks at its supervisor's signals twice a second, gunicorn and daphne look once."""
+GONE = 3.0
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of it."""
+
+    server: Server
+    crowd: Crowd
+    answered: dict[str, int]
+    """What the app says: how many messages of each client it has answered."""
+    log: str
+    status_without: int
+    """The exit status of the same server without the guard."""
+
+
+@pytest.fixture(scope="class")
+def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Played:
+    with started(request.param, "bare", tmp_path_factory.mktemp("bare")) as bare:
+        bare.process.terminate()
+        status = bare.process.wait(10)
+    folder = tmp_path_factory.mktemp("guarded")
+    with started(request.param, "app", folder) as process:
+        seen = crowd(process)
+        log = process.log()
+    answered = {path: int(count) for path, count in notes(folder) if path != STARTED}
+    return Played(request.param, seen, answered, log, status)
+
+
+@contextlib.contextmanager
+def started(server: Server, app: str, folder: Path, **env: str) -> Iterator[Running]:
+    """Start the server with all of its workers: gunicorn's and granian's lose a signal that comes earlier."""
+    env.update({NOTES: str(folder), "PYTHONPATH": str(HERE)})
+    workers = 0 if server.name == "daphne" else 2 if "--workers 2" in server.command else 1
+    with running(server, app=f"drain_app:{app}", env=env) as process:
+        deadline = time.monotonic() + 20
+        while [path for path, _ in notes(folder)].count(STARTED) < workers:
+            assert time.monotonic() < deadline, process.log()
+            time.sleep(0.02)
+        yield process
+
+
+def notes(folder: Path) -> list[list[str]]:
+    """Return what the app has noted."""
+    return [line.split() for path in folder.iterdir() for line in path.read_text().splitlines()]
+
+
+class EveryServer:
+    def test_each_client_gets_its_close(self, played: Played) -> None:
+        code = 1011 if played.server.name == "daphne" else 1012  # O11
+        assert [client.code for client in played.crowd.clients] == [code] * CLIENTS
+
+    def test_none_before_its_turn(self, played: Played) -> None:
+        assert played.crowd.first >= played.crowd.signalled_at + GRACE - COARSE
+
+    def test_all_within_grace_and_spread(self, played: Played) -> None:
+        assert played.crowd.last <= played.crowd.signalled_at + GRACE + SPREAD + LATE
+
+    def test_they_are_no_herd(self, played: Played) -> None:
+        closed = sorted(client.closed_at for client in played.crowd.clients)
+        most = CLIENTS * 3 // 4
+        assert min(last - first for first, last in zip(closed, closed[most:])) > SPREAD / 10
+
+    def test_no_message_is_lost(self, played: Played) -> None:
+        """What the app has answered, its client has got."""
+        acknowledged = {client.path: client.acknowledged for client in played.crowd.clients}
+        assert {path: played.answered[path] for path in acknowledged} == acknowledged
+        assert all(bool(count) is (int(path[1:]) % 2 == 0) for path, count in acknowledged.items())
+
+    def test_no_handshake_slips_in(self, played: Played) -> None:
+        status = 503 if played.server.denial else 403
+        assert f"server rejected WebSocket connection: HTTP {status}" in played.crowd.refused
+        assert max(played.crowd.late, default=0) < played.crowd.first
+
+    def test_the_process_ends_as_without_the_guard(self, played: Played) -> None:
+        assert played.crowd.gone_at <= played.crowd.last + GONE
+        assert played.crowd.status == played.status_without
+
+    def test_the_log_is_clean(self, played: Played) -> None:
+        own = (REFUSED, *played.server.own_errors)
+        assert [error for error in exceptions(played.log) if not any(text in error for text in own)] == []
+        assert "wsguard-D5" not in played.log
+
+
+def on(*servers: Server) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("played", servers, indirect=True, scope="class", ids=lambda server: server.name)
+
+
+def like(name: str, suffix: str, options: str) -> Server:
+    """Return the server of that name, with some more options."""
+    module = BY_NAME[name].command.split()[1]
+    command = BY_NAME[name].command.replace(f"-m {module}", f"-m {module} {options}")
+    return Server(f"{name}-{suffix}", command, denial=BY_NAME[name].denial, own_errors=BY_NAME[name].own_errors)
+
+
+# A class for each family of servers, so that they run side by side.
+
+
+@on(
+    BY_NAME["uvicorn-sansio"],
+    BY_NAME["uvicorn-websockets"],
+    BY_NAME["uvicorn-wsproto"],
+    like("uvicorn-sansio", "asyncio", "--loop asyncio"),
+    like("uvicorn-sansio", "workers", "--workers 2"),
+    like("uvicorn-sansio", "reload", f"--reload --reload-dir {HERE}"),
+)
+class TestUvicorn(EveryServer):
+    pass
+
+
+@on(
+    BY_NAME["hypercorn-asyncio"],
+    BY_NAME["hypercorn-trio"],
+    BY_NAME["hypercorn-uvloop"],
+    like("hypercorn-asyncio", "two-workers", "--workers 2"),
+    like("hypercorn-asyncio", "no-workers", "--workers 0"),
+    like("hypercorn-trio", "no-workers", "--workers 0"),
+)
+class TestHypercorn(EveryServer):
+    pass
+
+
+@on(
+    BY_NAME["anycorn-asyncio"],
+    BY_NAME["anycorn-trio"],
+    like("anycorn-asyncio", "no-workers", "--workers 0"),
+    BY_NAME["daphne"],
+)
+class TestAnycornAndDaphne(EveryServer):
+    pass
+
+
+@on(
+    BY_NAME["granian"],
+    like("granian", "asyncio", "--loop asyncio"),
+    like("granian", "two-workers", "--workers 2"),
+    BY_NAME["gunicorn-asgi"],
+    like("gunicorn-asgi", "two-workers", "--workers 2"),
+    BY_NAME["gunicorn-uvicorn"],
+)
+class TestGranianAndGunicorn(EveryServer):
+    pass
+
+
+class TestOthers:
+    def test_websockets_over_http2(self, tmp_path: Path) -> None:
+        everyone = Barrier(11)
+        steps = (Say("here"), Hear(), Until("everyone is there"))
+
+        def come(number: int) -> Observation:
+            path = f"/{number}"
+            return visit(process.port, path, steps=steps, http2=True, patience=20, watch=lambda _: everyone.wait(20))
+
+        with (
+            started(BY_NAME["hypercorn-http2"], "app", tmp_path) as process,
+            ThreadPoolExecutor(10) as clients,
+        ):
+            seen = [clients.submit(come, number) for number in range(10)]
+            everyone.wait(20)
+            process.process.terminate()
+            assert [one.result().code for one in seen] == [1012] * 10
+            process.process.wait(10)
+
+    @pytest.mark.parametrize("name", ["uvicorn-sansio", "granian"])
+    def test_a_second_signal_skips_the_wait(self, name: str, tmp_path: Path) -> None:
+        with (
+            started(BY_NAME[name], "app", tmp_path, DRAIN_GRACE="60") as process,
+            connect(f"ws://127.0.0.1:{process.port}/"),
+        ):
+            process.process.terminate()
+            assert get(process.port, "/draining", 20) == b"ok"
+            (worker,) = tmp_path.iterdir()  # granian tells it the first one only
+            os.kill(int(worker.name), signal.SIGTERM)
+            process.process.wait(10)
