@@ -6,6 +6,7 @@ import fcntl
 import functools
 import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -51,6 +52,21 @@ def find_python(version: str) -> str:
             raise RuntimeError(missing)
         pytest.skip(missing)
     return found[version]
+
+
+def program(name: str, package: str) -> str:
+    """Return the path of a program that a Debian package has.
+
+    Raises:
+        RuntimeError: there is none, and this is CI; elsewhere the test is skipped.
+    """
+    path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    if path is None:
+        missing = f"{name} is missing: scripts/debian {package}"
+        if "CI" in os.environ:
+            raise RuntimeError(missing)
+        pytest.skip(missing)
+    return path
 
 
 @functools.cache

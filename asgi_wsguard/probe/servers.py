@@ -205,15 +205,22 @@ def running(
     python: str = sys.executable,
     env: Mapping[str, str] | None = None,
     patience: float = 5.0,
+    port: int | None = None,
 ) -> Iterator[Running]:
     """Start the server, wait until it answers, and stop it in the end, with all that it has started.
 
-    In the end it has so many seconds of patience to stop by itself.
+    Args:
+        server: which one.
+        app: where its app is.
+        python: the interpreter that it runs on.
+        env: what its environment has beside this one's.
+        patience: seconds that it has in the end to stop by itself.
+        port: where it listens. Default a free one.
 
     Raises:
         RuntimeError: it did not start; its output is in the message.
     """
-    port = _free_port()
+    port = free_port() if port is None else port
     with tempfile.TemporaryDirectory() as folder:
         logfile = Path(folder, "log")
         with logfile.open("wb") as output:
@@ -249,12 +256,13 @@ _given: set[int] = set()
 """Ports, also of servers that do not listen yet."""
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens at."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
     if port in _given:
-        return _free_port()
+        return free_port()
     _given.add(port)
     return port
 

@@ -46,6 +46,8 @@ async def _echo(path: str, receive: Any, send: Any) -> None:
             message = await receive()
             if message["type"] == "websocket.disconnect":
                 break
+            if path == "/stored":
+                note(message["text"], 1)
             await send({"type": "websocket.send", "text": message["text"]})
             answered += 1
     finally:

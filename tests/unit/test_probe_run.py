@@ -143,7 +143,7 @@ def test_a_real_server() -> None:
 
 
 def test_no_port_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = servers._free_port()
+    given = servers.free_port()
     assert given in servers._given
     ports = iter([given, given + 1])
 
@@ -157,7 +157,7 @@ def test_no_port_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(servers, "_given", {given})
     monkeypatch.setattr(servers.socket, "socket", Socket)
-    assert servers._free_port() == given + 1
+    assert servers.free_port() == given + 1
 
 
 def test_what_a_server_needs() -> None:

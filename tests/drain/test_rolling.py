@@ -1,0 +1,73 @@
+"""A rolling restart behind nginx: clients that come again lose nothing, and do not come as a herd."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+from drain_app import NOTES
+from rolling import Visitor, nginx
+
+from asgi_wsguard.probe.play import COARSE
+from asgi_wsguard.probe.servers import SERVERS, free_port, running
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VISITORS = 200
+GRACE, SPREAD = 0.5, 2.0
+
+
+def test_a_rolling_restart(tmp_path: Path) -> None:
+    asyncio.run(asyncio.wait_for(_rolling_restart(tmp_path), 60))
+
+
+async def _rolling_restart(folder: Path) -> None:
+    notes = folder / "notes"
+    notes.mkdir()
+    env = {NOTES: str(notes), "PYTHONPATH": str(__file__).rpartition("/")[0], "DRAIN_GRACE": str(GRACE)}
+    start = partial(running, SERVERS[0], app="drain_app:app", env={**env, "DRAIN_SPREAD": str(SPREAD)})
+    ports = (free_port(), free_port())
+    front = free_port()
+    visitors = [Visitor(number) for number in range(VISITORS)]
+    over = asyncio.Event()
+    with contextlib.ExitStack() as instances:
+        processes = [instances.enter_context(start(port=port)) for port in ports]
+        instances.enter_context(nginx(front, ports, folder))
+        async with asyncio.TaskGroup() as group:
+            for visitor in visitors:
+                group.create_task(visitor.visit(f"ws://127.0.0.1:{front}/stored", over))
+            await _all_go_on(visitors)
+            for old in processes:
+                signalled = time.monotonic()
+                old.process.terminate()
+                await asyncio.to_thread(old.process.wait, 20)
+                _are_no_herd(
+                    [when - signalled for visitor in visitors for when in visitor.returned if when > signalled]
+                )
+                await asyncio.to_thread(instances.enter_context, start(port=old.port))
+            await _all_go_on(visitors)
+            over.set()
+    assert {code for visitor in visitors for code in visitor.codes} == {1012}
+    stored = {line.split()[0] for file in notes.iterdir() for line in file.read_text().splitlines()}
+    for visitor in visitors:
+        assert visitor.acknowledged == [f"{visitor.number}-{number}" for number in range(len(visitor.acknowledged))]
+        assert stored.issuperset(visitor.acknowledged)
+
+
+async def _all_go_on(visitors: list[Visitor]) -> None:
+    before = [len(visitor.acknowledged) for visitor in visitors]
+    while not all(len(visitor.acknowledged) > count for visitor, count in zip(visitors, before)):
+        await asyncio.sleep(0.02)
+
+
+def _are_no_herd(returned: list[float]) -> None:
+    """Hold the promise: they come evenly over the spread, after the grace."""
+    assert len(returned) >= VISITORS // 4
+    assert min(returned) >= GRACE - COARSE
+    quarters = Counter(int((when - GRACE) / SPREAD * 4) for when in returned)
+    assert max(quarters.values()) <= len(returned) / 2, quarters
