@@ -10,7 +10,7 @@ class Clause(NamedTuple):
 
     Attributes:
         id: what log lines, errors and tests call it, such as ``"H4"``.
-        app: what the app does. For the clauses E, the promise itself.
+        app: what the app does; for the clauses D, the connection; for the clauses E, the promise itself.
         client: what the client gets.
         sees: what the app sees.
         why: why it is so.
@@ -26,6 +26,7 @@ class Clause(NamedTuple):
 SECTIONS = {
     "H": "Before the handshake is answered",
     "O": "While the connection is open",
+    "D": "While the server is drained",
     "E": "At the end",
 }
 """By the first letter of a clause's id."""
@@ -251,6 +252,45 @@ _CLAUSES = (
         "close 1008, if it reads again within `close_timeout`; if not, what the server makes of it",
         "the same, and first of all that `send()` raises `ClientDisconnected`",
         "One slow client must not hold up an app that sends to many.",
+    ),
+    Clause(
+        "D1",
+        "comes, or has no answer to its handshake yet",
+        "503 with `retry-after`, at once",
+        "a new one: it is not called. Else `receive()` gives `websocket.disconnect`, and an accept or a denial raises "
+        "`ClientDisconnected`; then O12. A denial response that it has begun it may finish until its turn (D3) comes",
+        "Who is let in now is thrown out in a moment. Another process answers when the client comes again.",
+    ),
+    Clause(
+        "D2",
+        "is open",
+        "nothing for `grace`",
+        "",
+        "Most conversations end by themselves, if they are given the time.",
+    ),
+    Clause(
+        "D3",
+        "is open still",
+        "close with the `code` and `reason` of the drain, 1012 by default, at its turn: evenly over `spread`, the "
+        "oldest first, each at a random moment of its share, none before. Also when it is closed by "
+        "`OpenConnection.close()`, with the code given there",
+        "D4",
+        "Clients that are closed in one instant come back in one instant, and the next process falls over.",
+    ),
+    Clause(
+        "D4",
+        "was closed by the drainer",
+        "",
+        "`receive()` gives `websocket.disconnect` with that code, `send()` raises `ClientDisconnected`; then O12. "
+        "`drain()` returns when it has ended, or has gone on for another `exit_timeout` after its cancellation",
+        "An app must hear of the end as of any other, and must not keep the server from stopping.",
+    ),
+    Clause(
+        "D5",
+        "is there when a signal comes that `on_signal` names",
+        "as from `drain()`",
+        "as in a drain. The server hears of the signal when the drain is over, or a second one comes",
+        "Servers cut what is open, or wait for it for ever, and an app is not asked.",
     ),
     Clause(
         "E1",

@@ -5,12 +5,14 @@ ended, and `<!-- limits -->` that of what is owed when a limit is reached. `<!--
 outcomes. `<!-- clients -->` and `<!-- clients bare -->` become what the test clients tell, `<!-- clients seen -->` when
 and in which releases. `<!-- metrics -->` becomes the table of the metrics, `<!-- clauses H -->` the clauses whose id
 begins with H, and `<!-- why -->` the reasons of all.
+`<!-- stopping -->` becomes what servers do on SIGTERM, and `<!-- deploy NAME -->` a file of docs/deploy/.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from asgi_wsguard.lifecycle import DEBTS, ENDED, OVER, TRANSITIONS, UNANSWERED, 
 from asgi_wsguard.probe.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parent.parent
+
+LANGUAGES = {"py": "python", "conf": "nginx", "service": "ini", "yaml": "yaml"}
 
 SHORT = {
     "websocket.accept": "accept",
@@ -35,7 +39,8 @@ SHORT = {
 
 def clause_table(letter: str) -> str:
     """Write down the clauses of a section. Those of the end have one column only."""
-    columns = ["what holds"] if letter == "E" else ["the app", "the client gets", "the app sees"]
+    subject = {"D": "the connection", "E": "what holds"}.get(letter, "the app")
+    columns = [subject] if letter == "E" else [subject, "the client gets", "the app sees"]
     clauses = [clause for clause in CLAUSES.values() if clause.id.startswith(letter)]
     return _table(["id", *columns], [clause[: len(columns) + 1] for clause in clauses])
 
@@ -144,6 +149,25 @@ def metric_table() -> str:
     return "\n".join(lines)
 
 
+def stopping_table() -> str:
+    """Write down what each server does on SIGTERM by itself, and how it is started."""
+    lines = ["| server | by itself | the clients get | command line | |", "| --- | --- | --- | --- | --- |"]
+    for row in json.loads(_deployed("servers.json")):
+        command = row["command"].format(app="app:app", port=8000)
+        code = "nothing" if row["code"] is None else row["code"]
+        lines.append(f"| {row['shown']} | {row['today']} | {code} | `{command}` | {row['note']} |")
+    return "\n".join(lines)
+
+
+def _deployed(name: str) -> str:
+    return (ROOT / "docs" / "deploy" / name).read_text(encoding="utf-8")
+
+
+def _shown(mark: re.Match[str]) -> str:
+    kind = LANGUAGES[mark[1].rpartition(".")[2]]
+    return f"```{kind}\n{_deployed(mark[1])}```"
+
+
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Fill the marks (called by mkdocs for each page)."""
     marks = {
@@ -155,6 +179,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
         "<!-- outcomes -->": outcome_table(),
         "<!-- contributing -->": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("(docs/", "("),
         "<!-- changelog -->": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
+        "<!-- stopping -->": stopping_table(),
         "<!-- clients -->": client_table("guarded"),
         "<!-- clients bare -->": client_table("bare"),
         "<!-- metrics -->": metric_table(),
@@ -162,4 +187,4 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     }
     for mark, text in marks.items():
         markdown = markdown.replace(mark, text)
-    return markdown
+    return re.sub(r"<!-- deploy (\S+) -->", _shown, markdown)

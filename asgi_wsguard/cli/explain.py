@@ -42,7 +42,7 @@ def explain(clause: str | None) -> None:
 
 def _promise(clause: Clause) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
-    subject = "what holds" if clause.id.startswith("E") else "the app"
+    subject = {"D": "the connection", "E": "what holds"}.get(clause.id[0], "the app")
     texts = {subject: clause.app, "the client gets": clause.client, "the app sees": clause.sees, "why": clause.why}
     for title, text in texts.items():
         if text:

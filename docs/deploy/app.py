@@ -18,6 +18,10 @@ drainer = Drainer(
 )
 
 
+async def home(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("Talk to /echo.")
+
+
 async def echo(websocket: WebSocket) -> None:
     await websocket.accept()
     async for text in websocket.iter_text():
@@ -37,6 +41,7 @@ async def ready(request: Request) -> PlainTextResponse:
 
 
 routes = [
+    Route("/", home),
     WebSocketRoute("/echo", echo),
     Route("/drain", drain, methods=["POST"]),
     Route("/ready", ready),

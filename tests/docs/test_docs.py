@@ -80,10 +80,20 @@ def test_every_signature_of_a_log_line_is_on_the_page() -> None:
         section = page.partition(f"### At level {logging.getLevelName(outcome.level)}")[2].partition("###")[0]
         assert f"\n| `wsguard-{outcome.clause}` | " in section, outcome
     warnings = page.partition("### At level WARNING")[2].partition("###")[0]
-    for clause in ("H10", "H11", "H14", "O4", "O9", "O10", "E1", "E4"):
+    for clause in ("H10", "H11", "H14", "O4", "O9", "O10", "D5", "E1", "E4"):
         assert f"\n| `wsguard-{clause}` | " in warnings, clause
     table = runpy.run_path(str(ROOT / "docs" / "tables.py"))["on_page_markdown"]("<!-- outcomes -->")
     assert all(f"| `{outcome.value}` | {outcome.clause} |" in table for outcome in Outcome)
+
+
+def test_what_is_deployed_is_shown_as_it_is() -> None:
+    tables = runpy.run_path(str(ROOT / "docs" / "tables.py"))
+    filled = tables["on_page_markdown"]((ROOT / "docs" / "deploying.md").read_text(encoding="utf-8"))
+    assert "<!--" not in filled
+    for file in (ROOT / "docs" / "deploy").iterdir():
+        if file.suffix in (".py", ".conf", ".service", ".yaml"):
+            assert file.read_text(encoding="utf-8") in filled
+    assert "`granian --interface asgi app:app --port 8000`" in filled
 
 
 def test_every_clause_of_the_code_is_on_the_page(contract: str) -> None:

@@ -16,7 +16,9 @@ SPREAD = float(os.environ.get("DRAIN_SPREAD", "1"))
 NOTES = "DRAIN_NOTES"
 STARTED = "started"
 
-drainer = Drainer(on_signal=[signal.SIGTERM], grace=GRACE, spread=SPREAD)
+CODE = int(os.environ.get("DRAIN_CODE", "1012"))
+
+drainer = Drainer(on_signal=[signal.SIGTERM], grace=GRACE, spread=SPREAD, code=CODE)
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:

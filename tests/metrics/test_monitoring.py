@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import runpy
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
+from environments import program
 from prometheus_client import CollectorRegistry
 from reports import CRASHED
 
@@ -36,13 +35,8 @@ def shown() -> list[str]:
 
 
 def promtool(*arguments: str) -> None:
-    command = shutil.which("promtool")
-    if command is None:
-        missing = "promtool is missing: scripts/debian prometheus"
-        if "CI" in os.environ:
-            pytest.fail(missing)
-        pytest.skip(missing)
-    done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
+    command = [program("promtool", "prometheus"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
