@@ -85,6 +85,9 @@ NEVER_STUCK: Mapping[str, Any] = {
 }
 """It takes all that the app sends, and keeps what the client does not read."""
 
+CUT_SHORT: Mapping[str, Any] = {"closes-and-left": {"client_gets": OneOf((Closed(4001), Closed(1000), Closed(1006)))}}
+"""It takes the client's close for the answer to its own, and cuts the connection before that one is out."""
+
 UVICORN = {"uvicorn": "uvicorn", "websockets": "websockets"}
 HYPERCORN = {"hypercorn": "hypercorn", "wsproto": "wsproto"}
 ANYCORN = {"anycorn": "anycorn", "wsproto": "wsproto"}
@@ -106,7 +109,12 @@ SERVERS = (
         "uvicorn-wsproto", "-m uvicorn --ws wsproto --port {port} {app}", {"uvicorn": "uvicorn", "wsproto": "wsproto"}
     ),
     Server("hypercorn-asyncio", "-m hypercorn -k asyncio -b 127.0.0.1:{port} {app}", HYPERCORN),
-    Server("hypercorn-trio", "-m hypercorn -k trio -b 127.0.0.1:{port} {app}", {**HYPERCORN, "trio": "trio"}),
+    Server(
+        "hypercorn-trio",
+        "-m hypercorn -k trio -b 127.0.0.1:{port} {app}",
+        {**HYPERCORN, "trio": "trio"},
+        instead=CUT_SHORT,
+    ),
     Server("hypercorn-uvloop", "-m hypercorn -k uvloop -b 127.0.0.1:{port} {app}", {**HYPERCORN, "uvloop": "uvloop"}),
     Server(
         "hypercorn-http2",
@@ -130,7 +138,12 @@ SERVERS = (
         },
     ),
     Server("anycorn-asyncio", "-m anycorn -k asyncio -b 127.0.0.1:{port} {app}", ANYCORN),
-    Server("anycorn-trio", "-m anycorn -k trio -b 127.0.0.1:{port} {app}", {**ANYCORN, "trio": "trio"}),
+    Server(
+        "anycorn-trio",
+        "-m anycorn -k trio -b 127.0.0.1:{port} {app}",
+        {**ANYCORN, "trio": "trio"},
+        instead=CUT_SHORT,
+    ),
     Server(
         "daphne",
         "-m daphne -b 127.0.0.1 -p {port} {app}",
@@ -143,6 +156,7 @@ SERVERS = (
             "closes-1006": {"logs": "ERROR O2", "raises": REFUSED},
             "closes-1015": {"logs": "ERROR O2", "raises": REFUSED},
             "idles": {"client_gets": Closed(1011), "app_sees": (), "logs": "ERROR O13", "raises": REFUSED},
+            **CUT_SHORT,
             # Either the app is cancelled, or a send of its own fails first.
             "lives-on": {"client_gets": Closed(1011, messages=None), "logs": "ERROR O14", "raises": None},
             "lives-and-left": {"client_gets": OneOf((Closed(1000), Closed(1011)))},

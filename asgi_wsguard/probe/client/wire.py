@@ -27,6 +27,7 @@ class Wire:
         self.authority = f"127.0.0.1:{port}"
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as browsers do
         try:
             self.socket.connect(("127.0.0.1", port))
         except OSError:
