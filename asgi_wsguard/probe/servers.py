@@ -16,9 +16,12 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgi_wsguard.probe.model import Closed, Cut, Denied, OneOf, Outcome, Scenario
+
+if TYPE_CHECKING:
+    from asgi_wsguard.probe.client import TLS
 
 APP = "asgi_wsguard.probe.app:app"
 
@@ -298,8 +301,9 @@ def answers(port: int, patience: float = 5.0) -> bool:
     return True
 
 
-def get(port: int, path: str, patience: float) -> bytes:
+def get(port: int, path: str, patience: float, tls: TLS | None = None) -> bytes:
     """Return the body of a plain request's answer."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=patience) as response:
+    scheme, context = ("https", tls.context()) if tls else ("http", None)
+    with urllib.request.urlopen(f"{scheme}://127.0.0.1:{port}{path}", timeout=patience, context=context) as response:
         body: bytes = response.read()
         return body

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import socket
+import ssl
 import struct
 import threading
 from typing import TYPE_CHECKING
@@ -15,26 +16,32 @@ import h2.connection
 import h2.events
 import h2.settings
 import pytest
+import trustme
 
-from asgi_wsguard.probe.client import Observation, staying, visit
+from asgi_wsguard.probe.client import TLS, Observation, staying, visit
 from asgi_wsguard.probe.client.wire import Wire
 from asgi_wsguard.probe.model import Hear, Leave, Pause, Say, Until, Vanish
+from asgi_wsguard.probe.servers import get
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from asgi_wsguard.probe.model import Step
 
 
 @contextlib.contextmanager
-def served(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Serve one connection, and give the port."""
+def served(serve: Callable[[socket.socket], None], context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Serve one connection, over TLS with a context, and give the port."""
+
+    def wrap(connection: socket.socket) -> socket.socket:
+        return context.wrap_socket(connection, server_side=True) if context else connection
 
     def run() -> None:
         connection, _ = listener.accept()
-        with connection, contextlib.suppress(ConnectionError):
-            connection.settimeout(5)
-            serve(connection)
+        connection.settimeout(5)
+        with contextlib.suppress(ConnectionError, ssl.SSLError), wrap(connection) as wrapped:
+            serve(wrapped)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=run)
@@ -48,6 +55,11 @@ def request(connection: socket.socket) -> bytes:
     while b"\r\n\r\n" not in head:
         head += connection.recv(65536)
     return head
+
+
+def until_gone(connection: socket.socket) -> None:
+    while connection.recv(65536):
+        pass
 
 
 def upgrade(head: bytes) -> bytes:
@@ -76,8 +88,7 @@ def opened(*frames: bytes, steps: tuple[Step, ...] = (), stay: bool = False, hea
         for frame in frames:
             connection.sendall(frame)
         if stay:
-            while connection.recv(65536):
-                pass
+            until_gone(connection)
         elif frames:
             connection.recv(65536)
 
@@ -320,6 +331,7 @@ class HTTP2:
     def __init__(self, *steps: Callable[[h2.connection.H2Connection], None], connect: int = 1) -> None:
         self.steps = steps
         self.settings = {h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL: connect}
+        self.asked: dict[str, str] = {}
 
     def __call__(self, connection: socket.socket) -> None:
         http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
@@ -329,6 +341,7 @@ class HTTP2:
         while data := connection.recv(65536):
             for event in http.receive_data(data):
                 if isinstance(event, h2.events.RequestReceived):
+                    self.asked.update(event.headers)
                     for step in self.steps:
                         step(http)
                         connection.sendall(http.data_to_send())
@@ -393,3 +406,113 @@ def test_http2_without_extended_connect() -> None:
 def test_http2_server_hangs_up() -> None:
     with served(lambda connection: None) as port:
         assert visit(port, "/", http2=True).cut
+
+
+NAME = "guard.test"
+
+
+@pytest.fixture(scope="module")
+def root() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def leaf(root: trustme.CA) -> trustme.LeafCert:
+    return root.create_child_ca().issue_cert(NAME, "127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def context(leaf: trustme.LeafCert) -> ssl.SSLContext:
+    """Return the server's side of TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1", "h2"])
+    leaf.configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="module")
+def tls(root: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> TLS:
+    """Return the client's."""
+    bundle = tmp_path_factory.mktemp("tls") / "root.pem"
+    root.cert_pem.write_to_path(bundle)
+    return TLS(str(bundle), NAME)
+
+
+def test_tls(tls: TLS, context: ssl.SSLContext) -> None:
+    heads = []
+
+    def serve(connection: socket.socket) -> None:
+        heads.append(request(connection))
+        connection.sendall(upgrade(heads[0]) + b"\x81\x02hi\x88\x02\x03\xe8")
+        connection.recv(65536)
+
+    with served(serve, context) as port:
+        seen = visit(port, "/", tls=tls)
+    assert (seen.status, seen.messages, seen.code, seen.fault) == (101, ["hi"], 1000, "")
+    assert f"host: {NAME}:{port}".encode() in heads[0]
+
+
+def test_tls_of_another_ca(context: ssl.SSLContext, tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    with served(request, context) as port, pytest.raises(ssl.SSLCertVerificationError, match="local issuer"):
+        visit(port, "/", tls=TLS(str(tmp_path / "other.pem"), NAME))
+
+
+def test_tls_without_the_chain(tls: TLS, leaf: trustme.LeafCert, tmp_path: Path) -> None:
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    leaf.private_key_pem.write_to_path(tmp_path / "privkey.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "privkey.pem")
+    with served(request, context) as port, pytest.raises(ssl.SSLCertVerificationError, match="local issuer"):
+        visit(port, "/", tls=tls)
+
+
+def test_tls_of_another_name(tls: TLS, context: ssl.SSLContext) -> None:
+    with served(request, context) as port, pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        visit(port, "/", tls=TLS(tls.bundle, "other.test"))
+
+
+def test_tls_that_does_not_answer(tls: TLS) -> None:
+    with served(until_gone) as port, pytest.raises(socket.timeout):
+        visit(port, "/", tls=tls, patience=0.05)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_tls_vanish(tls: TLS, context: ssl.SSLContext, reset: bool) -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(upgrade(request(connection)))
+        until_gone(connection)
+
+    with served(serve, context) as port:
+        seen = visit(port, "/", tls=tls, steps=(Vanish(reset),))
+    assert (seen.code, seen.left, seen.hung) == (None, True, False)
+
+
+def test_tls_ends_without_a_word(tls: TLS, context: ssl.SSLContext) -> None:
+    with served(lambda connection: connection.sendall(upgrade(request(connection))), context) as port:
+        seen = visit(port, "/", tls=tls, steps=(Say("hello"), Pause(0.01), Say("hello")))
+    assert (seen.opened, seen.code, seen.hung) == (True, 1006, False)
+
+
+def test_http2_over_tls(tls: TLS, context: ssl.SSLContext) -> None:
+    """It is agreed on in the handshake."""
+    agreed = []
+    server = HTTP2(respond("200"), data(b"\x88\x02\x03\xe8", end=True))
+
+    def serve(connection: ssl.SSLSocket) -> None:
+        agreed.append(connection.selected_alpn_protocol())
+        server(connection)
+
+    with served(serve, context) as port:
+        seen = visit(port, "/", http2=True, tls=tls)
+    assert (agreed, seen.status, seen.code, seen.fault) == (["h2"], 200, 1000, "")
+    assert (server.asked[":scheme"], server.asked[":authority"]) == ("https", f"{NAME}:{port}")
+
+
+def test_plain_request_over_tls(tls: TLS, context: ssl.SSLContext) -> None:
+    def serve(connection: socket.socket) -> None:
+        request(connection)
+        connection.sendall(b"HTTP/1.1 200 \r\ncontent-length: 2\r\n\r\nhi")
+
+    with served(serve, context) as port:
+        assert get(port, "/", 5.0, tls) == b"hi"

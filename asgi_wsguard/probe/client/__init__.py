@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from asgi_wsguard.probe.client.observation import Observation
 from asgi_wsguard.probe.client.visit import staying, visit
+from asgi_wsguard.probe.client.wire import TLS
 
-__all__ = ["Observation", "staying", "visit"]
+__all__ = ["TLS", "Observation", "staying", "visit"]

@@ -33,7 +33,7 @@ class HTTP2:
         headers = [
             (":method", "CONNECT"),
             (":protocol", "websocket"),
-            (":scheme", "http"),
+            (":scheme", self._wire.scheme),
             (":path", path),
             (":authority", self._wire.authority),
             ("sec-websocket-version", "13"),

@@ -16,7 +16,7 @@ from asgi_wsguard.probe.client.http1 import HTTP1
 from asgi_wsguard.probe.client.http2 import HTTP2
 from asgi_wsguard.probe.client.observation import ABNORMAL, Observation
 from asgi_wsguard.probe.client.websocket import Websocket
-from asgi_wsguard.probe.client.wire import Cut, Fault, Wire
+from asgi_wsguard.probe.client.wire import TLS, Cut, Fault, Wire
 from asgi_wsguard.probe.model import Early, Pause, Step, Until, Vanish
 
 Watch = Callable[[str], object]
@@ -31,6 +31,7 @@ def visit(
     early: Sequence[Early] = (),
     steps: Sequence[Step] = (),
     http2: bool = False,
+    tls: TLS | None = None,
     patience: float = 5.0,
     watch: Watch = lambda note: None,
 ) -> Observation:
@@ -40,7 +41,7 @@ def visit(
     """
     seen = Observation()
     start = time.monotonic()
-    connection = _connect(port, http2, start + patience)
+    connection = _connect(port, http2, tls, start + patience)
     try:
         connection.request(path, subprotocols, headers)
         _take_early(connection, seen, early, watch)
@@ -60,9 +61,9 @@ def visit(
 
 
 @contextlib.contextmanager
-def staying(port: int, path: str, *, http2: bool, patience: float) -> Iterator[None]:
+def staying(port: int, path: str, *, http2: bool, patience: float, tls: TLS | None = None) -> Iterator[None]:
     """Have a websocket open meanwhile; in the end it is reset."""
-    connection = _connect(port, http2, time.monotonic() + patience)
+    connection = _connect(port, http2, tls, time.monotonic() + patience)
     try:
         connection.request(path, ())
         connection.answer()
@@ -72,9 +73,8 @@ def staying(port: int, path: str, *, http2: bool, patience: float) -> Iterator[N
         connection.hang_up()
 
 
-def _connect(port: int, http2: bool, deadline: float) -> HTTP1 | HTTP2:
-    wire = Wire(port, deadline)
-    return HTTP2(wire) if http2 else HTTP1(wire)
+def _connect(port: int, http2: bool, tls: TLS | None, deadline: float) -> HTTP1 | HTTP2:
+    return HTTP2(Wire(port, deadline, tls, "h2")) if http2 else HTTP1(Wire(port, deadline, tls))
 
 
 def _take_early(connection: HTTP1 | HTTP2, seen: Observation, steps: Sequence[Early], watch: Watch) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import struct
 import time
+from dataclasses import dataclass
 
 RECEIVE_BUFFER = 4096
 """Bytes. A client that reads nothing is soon one that the server cannot send to."""
@@ -19,17 +21,37 @@ class Fault(Exception):
     """The server did what no server may."""
 
 
-class Wire:
-    """A socket whose every wait ends at the deadline."""
+@dataclass(frozen=True)
+class TLS:
+    """How the client makes sure of the server."""
 
-    def __init__(self, port: int, deadline: float) -> None:
+    bundle: str
+    """The file with the certificates of the CAs that it trusts."""
+    name: str
+    """The server's, for which its certificate must be."""
+
+    def context(self) -> ssl.SSLContext:
+        """Return what a new connection begins with."""
+        return ssl.create_default_context(cafile=self.bundle)
+
+
+class Wire:
+    """A socket whose every wait ends at the deadline, in the clear or over TLS."""
+
+    def __init__(self, port: int, deadline: float, tls: TLS | None = None, protocol: str = "http/1.1") -> None:
         self.deadline = deadline
-        self.authority = f"127.0.0.1:{port}"
+        self.scheme = "https" if tls else "http"
+        self.authority = f"{tls.name if tls else '127.0.0.1'}:{port}"
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as browsers do
         try:
             self.socket.connect(("127.0.0.1", port))
+            if tls:
+                self._hurry()
+                context = tls.context()
+                context.set_alpn_protocols([protocol])
+                self.socket = context.wrap_socket(self.socket, server_hostname=tls.name)
         except OSError:
             self.socket.close()
             raise
