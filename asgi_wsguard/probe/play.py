@@ -50,28 +50,27 @@ def play(running: Running, scenario: Scenario, *, guarded: bool = True, patience
     start = len(running.logfile.read_bytes())
     number = next(_numbers)
     path = f"/{'guarded' if guarded else 'bare'}/{scenario.name}/{number}"
-    http2 = running.server.http2
+    how: Any = {"http2": running.server.http2, "tls": running.tls, "patience": patience}
 
     def watch(note: str) -> None:
         with contextlib.suppress(OSError):  # the last request tells
-            get(running.port, f"/reached/{number}/{patience}/{note}", patience * 2)
+            get(running.port, f"/reached/{number}/{patience}/{note}", patience * 2, running.tls)
 
     seen = Observation()
     try:
         with contextlib.ExitStack() as company:
             if scenario.company:
-                company.enter_context(staying(running.port, f"{path}-company", http2=http2, patience=patience))
+                company.enter_context(staying(running.port, f"{path}-company", **how))
             seen = visit(
                 running.port,
                 path,
                 subprotocols=scenario.offers,
                 early=scenario.early,
                 steps=scenario.steps,
-                http2=http2,
-                patience=patience,
                 watch=watch,
+                **how,
             )
-        left = json.loads(get(running.port, f"/left/{number}/{patience}", patience * 2))
+        left = json.loads(get(running.port, f"/left/{number}/{patience}", patience * 2, running.tls))
     except OSError as error:
         return Result(scenario, seen, {}, running.log(start), [f"the server does not answer any more: {error}"])
     deadline = time.monotonic() + (patience if guarded else 0)

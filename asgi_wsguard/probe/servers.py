@@ -208,6 +208,8 @@ class Running:
     port: int
     process: subprocess.Popen[bytes]
     logfile: Path
+    tls: TLS | None = None
+    """How it is asked, if over TLS."""
 
     def log(self, start: int = 0) -> str:
         """Return what it has printed from that byte on."""
@@ -221,6 +223,8 @@ def running(
     app: str = APP,
     python: str = sys.executable,
     env: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    tls: TLS | None = None,
     patience: float = 5.0,
     port: int | None = None,
 ) -> Iterator[Running]:
@@ -231,6 +235,8 @@ def running(
         app: where its app is.
         python: the interpreter that it runs on.
         env: what its environment has beside this one's.
+        folder: where it runs. Default where this one does.
+        tls: how it is asked; `None` without TLS.
         patience: seconds that it has in the end to stop by itself.
         port: where it listens. Default a free one.
 
@@ -238,18 +244,19 @@ def running(
         RuntimeError: it did not start; its output is in the message.
     """
     port = free_port() if port is None else port
-    with tempfile.TemporaryDirectory() as folder:
-        logfile = Path(folder, "log")
+    with tempfile.TemporaryDirectory() as logs:
+        logfile = Path(logs, "log")
         with logfile.open("wb") as output:
             process = subprocess.Popen(
                 [python, *server.arguments(port, app)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                cwd=folder,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
                 start_new_session=True,
             )
-        process_is_up = Running(server, port, process, logfile)
+        process_is_up = Running(server, port, process, logfile, tls)
         try:
             _wait_until_it_answers(process, process_is_up)
             yield process_is_up
@@ -286,16 +293,16 @@ def free_port() -> int:
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], server: Running, patience: float = 30.0) -> None:
     deadline = time.monotonic() + patience
-    while not answers(server.port):
+    while not answers(server.port, tls=server.tls):
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{server.server.name} did not start:\n{server.log()}")
         time.sleep(0.02)
 
 
-def answers(port: int, patience: float = 5.0) -> bool:
+def answers(port: int, patience: float = 5.0, tls: TLS | None = None) -> bool:
     """Tell whether the server answers a plain request."""
     try:
-        get(port, "/", patience)
+        get(port, "/", patience, tls)
     except OSError:
         return False
     return True

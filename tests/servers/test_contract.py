@@ -12,6 +12,7 @@ from asgi_wsguard.probe.model import Leave
 from asgi_wsguard.probe.play import play
 from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.servers import SERVERS, Running, Server, answers, running, stop
+from asgi_wsguard.probe.tls import over_tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +71,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Running]:
 
 def test_server_starts(served: Running) -> None:
     """E5: the probe's own requests go through the guard."""
-    assert answers(served.port)
+    assert answers(served.port, tls=served.tls)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
@@ -81,7 +82,7 @@ def test_contract_holds(served: Running, scenario: Scenario) -> None:
 @pytest.mark.parametrize("name", ["returns", "raises"])
 def test_a_crash_path_denies_with_500(served: Running, name: str) -> None:
     """`without_extension="raise"` makes H1 and H2 the same on every server."""
-    seen = visit(served.port, f"/raising/{name}/{name}", http2=served.server.http2)
+    seen = visit(served.port, f"/raising/{name}/{name}", http2=served.server.http2, tls=served.tls)
     assert (seen.status, seen.opened, seen.cut, seen.fault) == (500, False, False, "")
 
 
@@ -99,7 +100,7 @@ def test_log_is_clean(served: Running) -> None:
     assert "was destroyed but it is pending" not in log
     # Before Python 3.12 asyncio says so of hypercorn's own KeyError over HTTP/2, too.
     assert "never retrieved" not in log or served.server.own_errors
-    assert answers(served.port)
+    assert answers(served.port, tls=served.tls)
 
 
 def test_sigterm_stops_it_at_once(served: Running) -> None:
@@ -125,7 +126,7 @@ def test_a_missing_server_fails() -> None:
 def test_differences_are_about_scenarios_that_exist() -> None:
     names = {scenario.name for scenario in SCENARIOS}
     fields = {field.name for field in dataclasses.fields(SCENARIOS[0])}
-    for server in SERVERS:
+    for server in (*SERVERS, *map(over_tls, SERVERS)):
         for name, difference in server.instead.items():
             assert name in names
             assert fields.issuperset(difference)

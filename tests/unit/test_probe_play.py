@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import pytest
 
 from asgi_wsguard.probe import play, servers
 from asgi_wsguard.probe.client import Observation
-from asgi_wsguard.probe.model import Closed, Cut, Denied, Gone, OneOf, Refused, Scenario
+from asgi_wsguard.probe.model import Closed, Cut, Denied, Gone, Leave, OneOf, Refused, Scenario
 from asgi_wsguard.probe.results import cell
 from asgi_wsguard.probe.scenarios import SECRET
 from asgi_wsguard.probe.servers import Running, Server
+from asgi_wsguard.probe.tls import over_tls
 
 LEFT = {
     "called": True,
@@ -249,6 +251,16 @@ def test_what_a_server_cannot_do() -> None:
     assert plain.expects(scenario(Gone())).raises == "Other"
     denies = Scenario("denies", "H6", "title", nothing, Denied(401))
     assert plain.expects(denies).logs == "WARNING H9"
+
+
+def test_what_a_server_cannot_do_over_tls() -> None:
+    (plain,) = (server for server in servers.SERVERS if server.name == "daphne")
+    assert over_tls(plain).arguments(1, "a:b")[1:3] == ["daphne", "-e"]
+    assert over_tls(plain).instead == plain.instead
+    (differs,) = (server for server in servers.SERVERS if server.name == "gunicorn-asgi")
+    asked = replace(scenario(Gone()), name="returns-in-vain", steps=(Leave(),))
+    assert differs.expects(asked).steps == (Leave(),)
+    assert over_tls(differs).expects(asked).steps == ()
 
 
 def test_server_that_does_not_stop() -> None:
