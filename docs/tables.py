@@ -4,8 +4,8 @@ A mkdocs hook: `<!-- states -->` becomes the state diagram, `<!-- debts -->` the
 ended, and `<!-- limits -->` that of what is owed when a limit is reached. `<!-- outcomes -->` becomes the list of
 outcomes. `<!-- clients -->` and `<!-- clients bare -->` become what the test clients tell, `<!-- clients seen -->` when
 and in which releases. `<!-- metrics -->` becomes the table of the metrics, `<!-- clauses H -->` the clauses whose id
-begins with H, and `<!-- why -->` the reasons of all.
-`<!-- stopping -->` becomes what servers do on SIGTERM, and `<!-- deploy NAME -->` a file of docs/deploy/.
+begins with H, and `<!-- why -->` the reasons of all. `<!-- tls -->` becomes how each server is told to serve TLS,
+`<!-- stopping -->` what servers do on SIGTERM, and `<!-- deploy NAME -->` a file of docs/deploy/.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from asgi_wsguard.contract import CLAUSES, SECTIONS
 from asgi_wsguard.integrations.metrics import METRICS, Kind, translated
 from asgi_wsguard.lifecycle import DEBTS, ENDED, OVER, TRANSITIONS, UNANSWERED, Action, Debt, Ending, State
 from asgi_wsguard.probe.scenarios import SCENARIOS
+from asgi_wsguard.probe.servers import SERVERS
+from asgi_wsguard.probe.tls import over_tls
 
 ROOT = Path(__file__).parent.parent
 
@@ -129,6 +131,15 @@ def _told(text: str) -> str:
     return text if text.startswith("cannot") or text in ("nothing", "either") else f"`{text}`"
 
 
+def tls_commands() -> str:
+    """Write down how the tests start each server over TLS: one line for each program."""
+    commands: dict[str, str] = {}
+    for server in SERVERS:
+        program, *arguments = over_tls(server).arguments(8443, "app:app")[1:]
+        commands.setdefault(program, " ".join([program, *arguments]))
+    return "\n".join(["```text", *commands.values(), "```"])
+
+
 def _seen() -> dict[str, Any]:
     seen: dict[str, Any] = json.loads((ROOT / "tests" / "clients" / "seen.json").read_text(encoding="utf-8"))
     return seen
@@ -180,6 +191,7 @@ def on_page_markdown(markdown: str, **_: object) -> str:
         "<!-- contributing -->": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("(docs/", "("),
         "<!-- changelog -->": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
         "<!-- stopping -->": stopping_table(),
+        "<!-- tls -->": tls_commands(),
         "<!-- clients -->": client_table("guarded"),
         "<!-- clients bare -->": client_table("bare"),
         "<!-- metrics -->": metric_table(),

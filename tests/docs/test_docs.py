@@ -15,6 +15,7 @@ import pytest
 from asgi_wsguard import Outcome
 from asgi_wsguard.cli.commands import commands
 from asgi_wsguard.lifecycle import DEBTS, State
+from asgi_wsguard.probe.servers import SERVERS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -94,6 +95,13 @@ def test_what_is_deployed_is_shown_as_it_is() -> None:
         if file.suffix in (".py", ".conf", ".service", ".yaml"):
             assert file.read_text(encoding="utf-8") in filled
     assert "`granian --interface asgi app:app --port 8000`" in filled
+
+
+def test_every_server_is_told_how_to_serve_tls() -> None:
+    tables = runpy.run_path(str(ROOT / "docs" / "tables.py"))
+    filled = tables["on_page_markdown"]((ROOT / "docs" / "servers.md").read_text(encoding="utf-8"))
+    for program in {server.command.split()[1] for server in SERVERS}:
+        assert re.search(rf"^{program} .*8443.*privkey\.pem app:app$", filled, re.MULTILINE), program
 
 
 def test_every_clause_of_the_code_is_on_the_page(contract: str) -> None:
