@@ -11,7 +11,7 @@ from typing import Any
 
 from asgiref.compatibility import guarantee_single_callable
 
-from .checks import check_type, check_whole, timeout
+from .arguments import check_type, check_whole, timeout
 from .connection import App, Connection
 from .connection.receiving import Receive
 from .connection.sending import Send

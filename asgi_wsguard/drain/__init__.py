@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from anyio import sleep
 from anyio.lowlevel import current_token
 
-from ..checks import check_whole
+from ..arguments import check_whole
 from ..denial import DenialResponse
 from ..lifecycle import Verdict
 from ..messages import CloseCode

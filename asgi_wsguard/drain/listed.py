@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from anyio.lowlevel import current_token
 
-from ..checks import check_close
+from ..arguments import check_close
 from ..lifecycle import Verdict
 from ..messages import CloseCode
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..checks import check_close, check_seconds
+from ..arguments import check_close, check_seconds
 
 
 @dataclass(frozen=True)
