@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any, NamedTuple
 
-from .lifecycle import OVER, Ending, State
+from .states import OVER, Ending, State
 
 # How long after a message the guard looks whether the app waits for the next one (O12 allows a second).
 LOOK = 0.5

@@ -11,7 +11,8 @@ import anyio
 
 from . import integrations
 from .exceptions import ClientDisconnected
-from .lifecycle import OVER, Ending, State, Verdict
+from .lifecycle import Verdict
+from .states import OVER, Ending, State
 
 # The backport is a dependency of anyio's before Python 3.11.
 _Group: Any = getattr(builtins, "BaseExceptionGroup", None) or import_module("exceptiongroup").BaseExceptionGroup

@@ -18,8 +18,8 @@ from .connection.sending import Send
 from .deadlines import Limits
 from .denial import DenialResponse
 from .drain import Drainer
-from .lifecycle import Ending
 from .observers import Observer, Observers
+from .states import Ending
 
 
 class _Guarded:

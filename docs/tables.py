@@ -20,10 +20,10 @@ from typing import Any
 from asgi_wsguard import Outcome
 from asgi_wsguard.contract import CLAUSES, SECTIONS
 from asgi_wsguard.integrations.metrics import METRICS, Kind, translated
-from asgi_wsguard.lifecycle import DEBTS, ENDED, OVER, TRANSITIONS, UNANSWERED, Action, Debt, Ending, State
 from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.servers import SERVERS
 from asgi_wsguard.probe.tls import over_tls
+from asgi_wsguard.states import DEBTS, ENDED, OVER, TRANSITIONS, UNANSWERED, Action, Debt, Ending, State
 
 ROOT = Path(__file__).parent.parent
 

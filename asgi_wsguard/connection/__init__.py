@@ -11,10 +11,11 @@ import anyio
 
 from ..endings import Meaning, meaning
 from ..exceptions import ProtocolViolation
-from ..lifecycle import OVER, Ending, Lifecycle, Settlement, State, Verdict
+from ..lifecycle import Lifecycle, Settlement, Verdict
 from ..messages import SEND, Message
 from ..report import ConnectionReport, Outcome
 from ..report.log import Paid
+from ..states import OVER, Ending, State
 from .receiving import Receive
 from .reporting import Reporting
 from .sending import Send, disconnect_after

@@ -13,9 +13,10 @@ import anyio.lowlevel
 
 from ..deadlines import Deadlines, Limits
 from ..exceptions import ClientDisconnected
-from ..lifecycle import Lifecycle, State
+from ..lifecycle import Lifecycle
 from ..messages import Message
 from ..runtime import runtime
+from ..states import State
 
 if TYPE_CHECKING:
     from ..runtime import Job, Timer

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from .. import lines
 from ..endings import Meaning
-from ..lifecycle import Ending, Lifecycle, State
+from ..lifecycle import Lifecycle
 from ..messages import ACCEPT, CLOSE, START, Message
 from ..report import ConnectionReport, Outcome, Violation, log
 from ..report.error import text_of, type_of
 from ..report.log import Noted, Paid
 from ..report.outcome import APPS, CLIENTS, outcome_of
 from ..report.route import route_of
+from ..states import Ending, State
 from .receiving import Receive
 from .sending import Send, Sending, disconnect_after
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Callable
 import anyio
 
 from ..exceptions import ClientDisconnected, ProtocolViolation
-from ..lifecycle import Lifecycle, State
+from ..lifecycle import Lifecycle
 from ..messages import SEND, CloseCode, Message
+from ..states import State
 from .receiving import Receive, Receiving
 
 if TYPE_CHECKING:

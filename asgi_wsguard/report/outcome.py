@@ -8,8 +8,8 @@ from logging import DEBUG, ERROR, WARNING
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ..lifecycle import OVER, State
 from ..messages import CLOSE, Message
+from ..states import OVER, State
 
 if TYPE_CHECKING:
     from ..lifecycle import Settlement, Verdict

@@ -14,8 +14,8 @@ import pytest
 
 from asgi_wsguard import Outcome
 from asgi_wsguard.cli.commands import commands
-from asgi_wsguard.lifecycle import DEBTS, State
 from asgi_wsguard.probe.servers import SERVERS
+from asgi_wsguard.states import DEBTS, State
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

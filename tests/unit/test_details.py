@@ -16,7 +16,8 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from asgi_wsguard import ClientDisconnected, DenialResponse, ProtocolViolation, WebSocketGuardMiddleware, lines
-from asgi_wsguard.lifecycle import Lifecycle, State
+from asgi_wsguard.lifecycle import Lifecycle
+from asgi_wsguard.states import State
 from asgi_wsguard.testing import StrictServer
 
 ACCEPT = {"type": "websocket.accept"}

@@ -30,8 +30,9 @@ from asgi_wsguard import (
     ProtocolViolation,
     WebSocketGuardMiddleware,
 )
-from asgi_wsguard.lifecycle import DEBTS, OVER, Ending, Lifecycle, Settlement
-from asgi_wsguard.lifecycle import State as Stage
+from asgi_wsguard.lifecycle import Lifecycle, Settlement
+from asgi_wsguard.states import DEBTS, OVER, Ending
+from asgi_wsguard.states import State as Stage
 from asgi_wsguard.testing import StrictServer
 from asgi_wsguard.testing.spec import SpecChecker, State
 
