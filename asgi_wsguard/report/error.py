@@ -8,9 +8,11 @@ from ..exceptions import ProtocolViolation
 from .printable import printable
 
 LONGEST = 80
+# A client's message may be in it, of megabytes: no more than this is looked at, word by word.
+LOOKED_AT = 10 * LONGEST
 # What differs from one connection to the next: what is quoted, and every word with a digit in it.
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
-_NUMBER = re.compile(r"\S*\d\S*")
+_DIGIT = re.compile(r"\d")
 
 
 def type_of(exc: BaseException) -> str:
@@ -31,7 +33,8 @@ def text_of(exc: BaseException) -> str:
         except Exception:
             text = ""
     line = text.strip().partition("\n")[0]
-    stable = " ".join(_NUMBER.sub("#", _QUOTED.sub("'…'", line)).split())
+    words = _QUOTED.sub("'…'", line)[:LOOKED_AT].split()
+    stable = " ".join("#" if _DIGIT.search(word) else word for word in words)
     whole = printable(f"{name}: {stable}" if stable else name)
     return whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 1]}…"
 

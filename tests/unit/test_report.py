@@ -9,6 +9,7 @@ import logging
 import pickle
 import sys
 import threading
+import time
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
@@ -698,6 +699,13 @@ VIOLATION = ProtocolViolation("O9", "the app sent nothing", "data")
 def test_a_stable_text_for_an_error(exc: BaseException, kind: str, text: str) -> None:
     assert type_of(exc) == kind
     assert text_of(exc) == text
+
+
+def test_a_long_text_of_an_error_costs_no_time() -> None:
+    # Some seconds, were the time to grow with the square of the length; and the event loop would wait.
+    began = time.perf_counter()
+    assert text_of(ValueError("no " + "room" * 1_000_000)) == f"ValueError: no {'room' * 20}"[:79] + "…"
+    assert time.perf_counter() - began < 10
 
 
 def test_printable() -> None:
