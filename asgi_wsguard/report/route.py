@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +18,13 @@ def route_of(scope: Message, path: str, app: object) -> str:
         path: the path as it was before; some frameworks shorten it in the scope.
         app: the app, for frameworks that do not write into the scope.
     """
+    try:
+        return _route_of(scope, path, app)
+    except Exception:  # what is in the scope is anybody's, and must not break the end of a connection
+        return ""
+
+
+def _route_of(scope: Message, path: str, app: object) -> str:
     if "path_template" in scope:  # Litestar
         return str(scope["path_template"])
     params = scope.get("path_params") or (scope.get("url_route") or {}).get("kwargs") or {}
@@ -31,7 +37,7 @@ def route_of(scope: Message, path: str, app: object) -> str:
 
 def _starlette(scope: Message, path: str, params: Mapping[str, Any]) -> str:
     """Starlette, and so FastAPI. Older Starlettes tell the endpoint, but not the route."""
-    root, before = str(scope.get("root_path", "")), str(scope.get("app_root_path", ""))
+    root, before = str(scope.get("root_path") or ""), str(scope.get("app_root_path") or "")
     mounted = _template(root[len(before) :], params)
     route, endpoint = scope.get("route"), scope["endpoint"]
     template = getattr(route, "path_format", None)
@@ -44,7 +50,7 @@ def _starlette(scope: Message, path: str, params: Mapping[str, Any]) -> str:
 
 def _template(path: str, params: Mapping[str, Any]) -> str:
     """Put the names of the parameters where their values are in the path."""
+    path = f"/{path}/"  # so that whole parts are between slashes; a pattern for each value would fill re's cache
     for name, value in params.items():
-        whole_parts = rf"(?<![^/]){re.escape(str(value))}(?![^/])"
-        path = re.sub(whole_parts, lambda _, name=name: f"{{{name}}}", path, count=1)  # type: ignore[misc]
-    return path
+        path = path.replace(f"/{value}/", f"/{{{name}}}/", 1)
+    return path[1:-1]

@@ -156,6 +156,20 @@ class TestChannels:
         assert route_of({}, path, raw) == ""
 
 
+@pytest.mark.parametrize(
+    ("scope", "expected"),
+    [
+        ({"endpoint": raw, "path_params": ["room"]}, ""),
+        ({"endpoint": raw, "path_params": {"room": 1}, "root_path": None}, "/ws/{room}"),
+        ({"endpoint": raw, "path_params": {"room": "ws/1"}}, "/{room}"),
+        ({"endpoint": raw, "path_params": {"room": "s"}}, "/ws/1"),
+        ({"url_route": {"kwargs": 1}}, ""),
+    ],
+)
+async def test_an_odd_scope(scope: dict[str, Any], expected: str) -> None:
+    assert route_of(scope, "/ws/1", raw) == expected
+
+
 async def test_any_other_app(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "channels.routing", raising=False)
     assert await route(raw, "/ws/1") == ""
