@@ -211,6 +211,9 @@ class Connection(Reporting):
         state = self._lifecycle.state
         self._lifecycle.settle(Ending.CANCELLED)
         self._stop()
+        self._tell_of_abandoned(state)
+
+    def _tell_of_abandoned(self, state: State) -> None:
         report = self._report(state, Paid(Settlement()), Meaning(Ending.CANCELLED))
         if report is not None:
             self._options.observers.tell_now(report)
@@ -218,7 +221,11 @@ class Connection(Reporting):
     async def _settled(self, how: Meaning, exc: BaseException | None = None, verdict: Verdict | None = None) -> Paid:
         """Send what is owed, and say what became of the connection."""
         state = self._lifecycle.state
-        paid = await self._pay(self._lifecycle.settle(how.ending, verdict or how.verdict))
+        try:
+            paid = await self._pay(self._lifecycle.settle(how.ending, verdict or how.verdict))
+        except GeneratorExit:
+            self._tell_of_abandoned(state)
+            raise
         if self._limit is not None:
             paid = self._limit._replace(refusal=paid.refusal or self._limit.refusal, cancelled=paid.cancelled)
         after = None

@@ -646,6 +646,19 @@ def test_an_app_that_is_thrown_away(
     assert sum(record.getMessage().startswith("[wsguard-E1] ") for record in log.records) == 1
 
 
+def test_a_call_that_is_thrown_away_while_it_settles() -> None:
+    reports = Reports()
+
+    async def main() -> None:
+        call = Blocked("/ws").run(WebSocketGuardMiddleware(sending(ACCEPT), observers=[reports]))
+        call.send(None)
+        await asyncio.sleep(0)
+        call.close()
+
+    asyncio.run(main())
+    assert [report.outcome for report in reports] == [Outcome.ABANDONED]
+
+
 def test_a_call_that_is_thrown_away_while_it_tells() -> None:
     told: list[ConnectionReport] = []
 
