@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import lines
 from ..endings import Meaning
 from ..lifecycle import Lifecycle
-from ..messages import ACCEPT, CLOSE, START, Message
+from ..messages import ACCEPT, CLOSE, START, CloseCode, Message
 from ..report import ConnectionReport, Outcome, Violation, log
 from ..report.error import text_of, type_of
 from ..report.log import Noted, Paid
@@ -79,7 +79,8 @@ class Reporting(Sending):
         kind = message["type"]
         if kind == ACCEPT:
             self._accept = message
-            if self._options.observers.count_open:
+            # After the report nobody would count it out again: the server may take its time for an accept.
+            if self._options.observers.count_open and not self._reported:
                 self._options.observers.opened(self.route)
         elif kind in (START, CLOSE):
             self._final = message
@@ -126,7 +127,8 @@ class Reporting(Sending):
     ) -> ConnectionReport:
         now, clocks = self.runtime.now(), self._deadlines
         opened, told = self._accept is not None, self._told_client(end, paid)
-        close = paid.settlement.messages[0] if paid.settlement.messages else self._disconnect
+        # Not the disconnect, where the app has closed: that is the server's, which need not know the reason.
+        close = next(filter(None, (*paid.settlement.messages, self._final)), self._disconnect)
         by = "app" if end in APPS else "client" if end in CLIENTS else "guard"
         ended = min(clocks.ended, now)
         answered = clocks.opened if opened else None if told is None else ended
@@ -158,7 +160,9 @@ class Reporting(Sending):
         if end in CLIENTS:
             return self._disconnect.get("code") if self._accept is not None else None
         if paid.settlement.told is not None:
-            return int(paid.settlement.told)  # it may be a CloseCode
+            told = int(paid.settlement.told)  # it may be a CloseCode
+            # A close may have overtaken the server's own work on an accept: that is no HTTP status.
+            return told if told < CloseCode.NORMAL or self._accept is not None else None
         if self._final is None:
             return None
         if self._accept is not None:

@@ -616,6 +616,41 @@ async def test_an_accept_that_is_cancelled_counts(log: pytest.LogCaptureFixture)
     assert any(record.getMessage().startswith("[wsguard-E1] ") for record in log.records)
 
 
+@in_virtual_time
+async def test_an_accept_that_the_server_is_still_at_when_all_is_over() -> None:
+    """Neither an HTTP status of 1001, nor a websocket counted in that nobody counts out."""
+
+    class Slow(Timed):
+        async def send(self, message: Any) -> None:
+            await super().send(message)
+            if message["type"] == ACCEPT["type"]:
+                await anyio.sleep(5)
+
+    counting = Counting()
+    await serve(app(ACCEPT), server=Slow(), observers=[counting], max_lifetime=1, exit_timeout=1)
+    (report,) = counting
+    assert (report.outcome, report.status, report.close_code) == (Outcome.OUTLIVED, None, None)
+    assert report.answered_after is report.open_for is None
+    assert len(counting.open) == 0
+
+
+@in_virtual_time
+async def test_the_reason_is_the_apps_whatever_the_server_says_after() -> None:
+    class Forgetful(Timed):
+        async def receive(self) -> dict[str, Any]:
+            message = await super().receive()
+            return {**message, "reason": ""}
+
+    async def closing(scope: Any, receive: Any, send: Any) -> None:
+        await send(ACCEPT)
+        await send({**CLOSE, "code": 4000, "reason": "bye"})
+        await disconnected(receive)
+
+    reports = Reports()
+    await serve(closing, server=Forgetful(), observers=[reports])
+    assert [(report.close_code, report.close_reason) for report in reports] == [(4000, "bye")]
+
+
 @pytest.mark.parametrize(
     ("messages", "outcome", "status"),
     [((), Outcome.ABANDONED, None), ((ACCEPT,), Outcome.ABANDONED, None), ((CLOSE,), Outcome.REFUSED, 403)],
