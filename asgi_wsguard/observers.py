@@ -12,6 +12,7 @@ import anyio.to_thread
 from anyio.lowlevel import RunVar
 
 from .report import ConnectionReport
+from .runtime import is_cancelled
 
 logger = logging.getLogger("asgi_wsguard")
 
@@ -80,7 +81,9 @@ class Observers:
             with anyio.move_on_after(timeout) as scope:
                 try:
                     await _call(observer, report)
-                except Exception:
+                except BaseException as exc:
+                    if scope.cancel_called or _goes_on(exc):
+                        raise
                     _log_failure(observer)
             if scope.cancelled_caught:
                 logger.warning("[wsguard-E1] the observer %r took more than %s s; left to itself", observer, timeout)
@@ -89,6 +92,14 @@ class Observers:
         """Give the report to every other observer where nothing may be awaited: as far as it goes without."""
         for observer in self._observers:
             _told_at_once(observer, report)
+
+
+def _goes_on(exc: BaseException) -> bool:
+    """Tell whether what came out of an observer is meant for its caller too."""
+    if isinstance(exc, (GeneratorExit, KeyboardInterrupt)):
+        return True
+    # What the observer awaits may have been cancelled, and not the observer.
+    return isinstance(exc, anyio.get_cancelled_exc_class()) and is_cancelled()
 
 
 def _is_async(observer: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Coroutine
 from types import TracebackType
 from typing import Any, Callable, Protocol
 
-from .on_asyncio import AsyncioRuntime
+from .on_asyncio import AsyncioRuntime, cancelling
 from .on_asyncio import starter as start_on_asyncio
 
 Start = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
@@ -104,6 +104,12 @@ def starter() -> Start:
     """
     task = _task_of_asyncio()
     return _start_on_trio() if task is None else start_on_asyncio(task.get_loop())
+
+
+def is_cancelled() -> bool:
+    """Tell whether a cancellation is the current task's own. On asyncio that is not known before Python 3.11."""
+    task = _task_of_asyncio()
+    return task is None or cancelling(task) > 0
 
 
 def _task_of_asyncio() -> asyncio.Task[Any] | None:

@@ -17,7 +17,7 @@ _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) el
 # By which the guard's own cancellations are known before Python 3.11, which counts those of a task.
 MARK = "asgi_wsguard"
 _COUNTED = hasattr(asyncio.Task, "uncancel")
-_cancelling: Callable[[Any], int] = getattr(asyncio.Task, "cancelling", lambda task: 0)
+cancelling: Callable[[Any], int] = getattr(asyncio.Task, "cancelling", lambda task: 0)
 _uncancel: Callable[[Any], int] = getattr(asyncio.Task, "uncancel", lambda task: 0)
 
 
@@ -32,7 +32,7 @@ class AsyncioRuntime:
         self._task = task
         self._loop = task.get_loop()
         self._cancels = 0
-        self._before = _cancelling(task)
+        self._before = cancelling(task)
         self._interrupted: dict[asyncio.Task[Any], int] | None = None
 
     def now(self) -> float:
@@ -85,7 +85,7 @@ class AsyncioRuntime:
         return call
 
     def interrupt(self, caller: asyncio.Task[Any]) -> None:
-        self._interrupted = {**(self._interrupted or {}), caller: _cancelling(caller)}
+        self._interrupted = {**(self._interrupted or {}), caller: cancelling(caller)}
         caller.cancel(MARK)
 
     def interrupted(self, caller: asyncio.Task[Any], exc: BaseException) -> bool:

@@ -467,6 +467,18 @@ async def test_an_observer_that_raises_harms_nobody(log: pytest.LogCaptureFixtur
     assert record.exc_info is not None
 
 
+@pytest.mark.parametrize("error", [asyncio.CancelledError, SystemExit])
+@in_virtual_time
+async def test_no_exception_of_an_observer_keeps_the_report_from_others(error: Any) -> None:
+    async def raises(report: ConnectionReport) -> None:
+        raise error
+
+    reports = Reports()
+    server = await serve(app(ACCEPT, CLOSE), observers=[raises, reports])
+    assert server.error is None
+    assert len(reports) == 1
+
+
 @in_virtual_time
 async def test_an_observer_that_hangs_is_left_to_itself(log: pytest.LogCaptureFixture) -> None:
     async def hangs(report: ConnectionReport) -> None:
