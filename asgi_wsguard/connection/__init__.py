@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Awaitable
 from functools import partial
@@ -210,8 +211,9 @@ class Connection(Reporting):
         """End without a word: the coroutine is being thrown away, and nothing may be awaited any more."""
         state = self._lifecycle.state
         self._lifecycle.settle(Ending.CANCELLED)
-        self._stop()
         self._tell_of_abandoned(state)
+        with contextlib.suppress(RuntimeError):  # the event loop may be closed, and a task of the app's still receive
+            self._stop()
 
     def _tell_of_abandoned(self, state: State) -> None:
         report = self._report(state, Paid(Settlement()), Meaning(Ending.CANCELLED))

@@ -10,6 +10,7 @@ import pickle
 import sys
 import threading
 import time
+import types
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
@@ -691,6 +692,33 @@ def test_an_app_that_is_thrown_away(
     assert (report.outcome, report.status, report.close_code) == (outcome, status, None)
     assert report.closed_by == ("app" if status else "")
     assert sum(record.getMessage().startswith("[wsguard-E1] ") for record in log.records) == 1
+
+
+def test_an_app_that_is_thrown_away_after_its_event_loop() -> None:
+    reports, tasks = Reports(), []
+
+    async def in_two_tasks(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        tasks.append(asyncio.ensure_future(receive()))
+        await asyncio.sleep(0)
+        await never()
+
+    @types.coroutine
+    def never() -> Any:
+        yield
+
+    async def main() -> None:
+        calls.append(StrictServer("/ws").run(WebSocketGuardMiddleware(in_two_tasks, observers=[reports])))
+        calls[0].send(None)
+        await asyncio.sleep(0)
+        calls[0].send(None)
+
+    calls: list[Any] = []
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+    calls[0].close()
+    assert [report.outcome for report in reports] == [Outcome.ABANDONED]
 
 
 def test_a_call_that_is_thrown_away_while_it_settles() -> None:
