@@ -49,6 +49,9 @@ class Settlement:
     crash: bool = False
 
 
+NOTHING = Settlement()
+
+
 class Repaired(NamedTuple):
     """A message of the app's that had one harmless reading, and was sent so."""
 
@@ -155,7 +158,7 @@ class Lifecycle:
         if debt is None:
             if state in OVER and ending in ENDED:
                 self.state = State.GONE  # for good: a refusal that comes late undoes nothing
-            return Settlement()
+            return NOTHING
         self.state = debt.then
         if debt.finish:
             return self._finish(state, debt)
