@@ -13,6 +13,7 @@ from ..report import ConnectionReport, Outcome, Violation, log
 from ..report.error import text_of, type_of
 from ..report.log import Noted, Paid
 from ..report.outcome import APPS, CLIENTS, outcome_of
+from ..report.printable import shortened
 from ..report.route import route_of
 from ..states import Ending, State
 from .receiving import Receive
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # An app that goes on breaking the specification in ever new ways must not fill the memory.
 MAX_NOTED = 10
+LONGEST_NOTED = 500  # what it sent is in the text, and may be what a client has sent
 DENIALS = (Outcome.DENIED, Outcome.REFUSED)
 
 
@@ -87,7 +89,7 @@ class Reporting(Sending):
 
     def _note(self, clause: str, what: str, done: str) -> None:
         """Note what the app does wrong, on the way of its own `send()`."""
-        noted = Noted(clause, what, lines.of_caller(), done)
+        noted = Noted(clause, shortened(what, LONGEST_NOTED), lines.of_caller(), done)
         if noted not in self._noted and len(self._noted) < MAX_NOTED:
             self._noted += (noted,)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..exceptions import ProtocolViolation
-from .printable import printable
+from .printable import printable, shortened
 
 LONGEST = 80
 # A client's message may be in it, of megabytes: no more than this is looked at, word by word.
@@ -35,8 +35,7 @@ def text_of(exc: BaseException) -> str:
     line = text.strip().partition("\n")[0]
     words = _QUOTED.sub("'…'", line)[:LOOKED_AT].split()
     stable = " ".join("#" if _DIGIT.search(word) else word for word in words)
-    whole = printable(f"{name}: {stable}" if stable else name)
-    return whole if len(whole) <= LONGEST else f"{whole[: LONGEST - 1]}…"
+    return shortened(printable(f"{name}: {stable}" if stable else name), LONGEST)
 
 
 def _innermost(exc: BaseException) -> BaseException:

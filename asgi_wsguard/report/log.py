@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .outcome import Outcome
-from .printable import printable
+from .printable import printable, shortened
 
 if TYPE_CHECKING:
     from ..lifecycle import Settlement
@@ -155,7 +155,7 @@ def _field(value: Any) -> Any:
 
 def quoted(path: str) -> str:
     """Return the path as it may stand in a line: what is no printable character is escaped, and so is a quote."""
-    return repr(path if len(path) <= LONGEST_PATH else f"{path[: LONGEST_PATH - 1]}…")
+    return repr(shortened(path, LONGEST_PATH))
 
 
 def place(where: str) -> str:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def shortened(text: str, longest: int) -> str:
+    """Cut it to that many characters."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def printable(text: str) -> str:
     """Escape what is no printable character: line ends, terminal escapes, marks that turn the direction of text."""
     return text if text.isprintable() else "".join(map(_escaped, text))

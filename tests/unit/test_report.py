@@ -395,6 +395,15 @@ async def test_what_else_comes_from_elsewhere_cannot_break_the_line(log: pytest.
 
 
 @in_virtual_time
+async def test_what_is_noted_is_not_as_long_as_what_was_sent(log: pytest.LogCaptureFixture) -> None:
+    reports = Reports()
+    await serve(catching({"type": "x" * 1_000_000}, [ACCEPT]), observers=[reports])
+    (report,) = reports
+    assert len(report.violations[0].what) == 500
+    assert len(log.records[0].getMessage()) < 1000
+
+
+@in_virtual_time
 async def test_the_report_is_in_the_fields_of_the_record(log: pytest.LogCaptureFixture) -> None:
     reports = Reports()
     server = Timed(subprotocols=["chat"])
@@ -715,6 +724,7 @@ def test_an_app_that_is_thrown_away_after_its_event_loop() -> None:
 
     calls: list[Any] = []
     loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda loop, context: None)  # of the task that is left
     loop.run_until_complete(main())
     loop.close()
     calls[0].close()
