@@ -176,9 +176,9 @@ class WebSocketGuardMiddleware:
         guarded = _Guarded(scope)
         _guarded.set(guarded)
         self._connections += 1
-        if drainer is not None:
-            drainer.add(connection)
         try:
+            if drainer is not None:
+                drainer.add(connection)  # it may fail where there are no file descriptors left
             with connection.runtime:
                 await self.app(scope, connection.receive, connection.send)
         except GeneratorExit:

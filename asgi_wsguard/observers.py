@@ -96,10 +96,10 @@ class Observers:
 
 def _goes_on(exc: BaseException) -> bool:
     """Tell whether what came out of an observer is meant for its caller too."""
-    if isinstance(exc, (GeneratorExit, KeyboardInterrupt)):
-        return True
-    # What the observer awaits may have been cancelled, and not the observer.
-    return isinstance(exc, anyio.get_cancelled_exc_class()) and is_cancelled()
+    # A cancellation may be one of what the observer awaits, and not of the observer.
+    return isinstance(exc, (GeneratorExit, KeyboardInterrupt)) or (
+        isinstance(exc, anyio.get_cancelled_exc_class()) and is_cancelled()
+    )
 
 
 def _is_async(observer: Any) -> bool:

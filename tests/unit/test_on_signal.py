@@ -18,6 +18,7 @@ import pytest
 
 from asgi_wsguard import Drainer, WebSocketGuardMiddleware
 from asgi_wsguard.drain.wakeup import Wakeup
+from asgi_wsguard.testing import StrictServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
@@ -488,3 +489,23 @@ async def test_what_is_closed_is_not_put_back() -> None:
     os.close(reader)
     wakeup.put_back()
     assert current() == -1
+
+
+@on_asyncio
+async def test_without_file_descriptors_the_client_has_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> None:
+        raise OSError(24, "Too many open files")
+
+    async def never(*_: Any) -> None:
+        raise AssertionError("it was called")
+
+    monkeypatch.setattr("socket.socketpair", none_left)
+    drainer = Drainer(on_signal=[SIGNAL])
+    guarded = WebSocketGuardMiddleware(never, drainer=drainer, max_connections=1)
+    for _ in range(2):  # the second finds nothing of the first
+        server = StrictServer("/ws")
+        with pytest.raises(OSError, match="Too many"):
+            await server.run(guarded)
+        assert server.client.denial is not None
+        assert server.client.denial.status == 500
+    assert drainer.connections == ()
