@@ -32,7 +32,7 @@ def load(target: str, *, factory: bool) -> Any:
         CannotLoad: the module, the attribute, or an app in it is not there.
     """
     name, _, attribute = target.partition(":")
-    if not name or not attribute:
+    if not _dotted(name) or not attribute:
         raise CannotLoad(f"{target!r} names no app; write module:app, such as {_dotted(name) or 'main'}:app")
     app = _attribute(_module(name, attribute), attribute)
     if factory or _takes(app, 0):
@@ -101,4 +101,4 @@ def _told(exc: BaseException) -> str:
 
 def _dotted(name: str) -> str:
     """Return a file's name as that of its module."""
-    return name[: -len(".py")].replace(os.sep, ".") if name.endswith(".py") else name
+    return name.removesuffix(".py").replace(os.sep, ".").strip(".")

@@ -193,6 +193,8 @@ def test_a_shutdown_that_fails() -> None:
         (["check_apps"], "'check_apps' names no app; write module:app, such as check_apps:app"),
         ([":app"], "':app' names no app; write module:app, such as main:app"),
         (["check_apps.py:echo"], "'check_apps.py' is a file, not a module; did you mean check_apps:echo?"),
+        (["./check_apps:echo"], "'./check_apps' is a file, not a module; did you mean check_apps:echo?"),
+        (["..:echo"], "'..:echo' names no app; write module:app, such as main:app"),
         (["check_apps:ecko"], "check_apps has no 'ecko'; did you mean echo?"),
         (["check_apps:Holder.xyz"], "check_apps has no 'Holder.xyz'; did you mean app?"),
         (["math:xyz"], "math has no 'xyz'"),
