@@ -14,7 +14,7 @@ def main() -> int:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         names = ", ".join(missing)
-        print(f"asgi-wsguard: {names} is missing; install it: pip install 'asgi-wsguard[cli]'", file=sys.stderr)
+        print(f"asgi-wsguard: not installed: {names}. Install them: pip install 'asgi-wsguard[cli]'", file=sys.stderr)
         return 2
     # Who is told to end stops what it has started, as with Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -18,12 +18,12 @@ def demo(host: str, port: int) -> None:
     try:
         from asgi_wsguard.demo.server import listen, serve
     except ModuleNotFoundError as error:
-        raise click.ClickException(f"{error.name} is missing; install it: pip install 'asgi-wsguard[demo]'") from None
+        raise click.UsageError(f"{error.name} is not installed: pip install 'asgi-wsguard[demo]'") from None
     try:
         listener = listen(host, port)
     except OSError as error:
         why = str(error.strerror).partition(" (")[0]  # without the address once more
-        raise click.ClickException(f"cannot listen on {host} port {port}: {why}") from None
+        raise click.UsageError(f"cannot listen on {host} port {port}: {why}") from None
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"Open http://{shown}:{listener.getsockname()[1]}/ in a browser. Ctrl-C ends the demo.")
     serve(listener)

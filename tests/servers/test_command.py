@@ -133,4 +133,4 @@ def test_no_libraries() -> None:
     """What needs no extra says which one is needed."""
     done = command("explain", python=environment("{}.{}".format(*sys.version_info)))
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith("is missing; install it: pip install 'asgi-wsguard[cli]'\n")
+    assert done.stderr.endswith(". Install them: pip install 'asgi-wsguard[cli]'\n")

@@ -111,7 +111,8 @@ def test_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 def test_libraries_that_are_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(asgi_wsguard.cli, "find_spec", lambda name: None if name in ("rich", "h2") else True)
     assert asgi_wsguard.cli.main() == 2
-    assert capsys.readouterr().err == "asgi-wsguard: rich, h2 is missing; install it: pip install 'asgi-wsguard[cli]'\n"
+    told = "asgi-wsguard: not installed: rich, h2. Install them: pip install 'asgi-wsguard[cli]'\n"
+    assert capsys.readouterr().err == told
 
 
 # explain

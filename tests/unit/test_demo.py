@@ -281,11 +281,11 @@ def test_a_port_that_is_taken(run: Run) -> None:
         port = str(listener.getsockname()[1])
         status, told, line = run("--port", port)
     assert (status, told) == (2, "")
-    assert line == f"asgi-wsguard: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
+    assert line == f"asgi-wsguard demo: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
 
 
 def test_uvicorn_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "asgi_wsguard.demo.server")
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    missing = "asgi-wsguard: uvicorn is missing; install it: pip install 'asgi-wsguard[demo]'\n"
+    missing = "asgi-wsguard demo: uvicorn is not installed: pip install 'asgi-wsguard[demo]'\n"
     assert run() == (2, "", missing)
