@@ -71,6 +71,13 @@ class StrictServer:
         repeat_disconnect: after the end, `receive` gives the disconnect at once and each time (uvicorn), or after
             a disconnect, and after the app's own end, never returns (hypercorn).
         send_checkpoints: how many times `send` lets other tasks run before it returns or raises.
+
+    Attributes:
+        scope: what the app is called with; it may be changed before.
+        client: what the client has seen so far.
+        sent: what the app has sent.
+        sent_after_disconnect: what it has sent since `receive` gave it the disconnect.
+        violations: what it has sent that the ASGI spec forbids.
     """
 
     def __init__(
