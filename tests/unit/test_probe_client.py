@@ -317,6 +317,21 @@ def test_more_headers() -> None:
     assert [line for line in heads[0].splitlines() if b"oken" in line] == [b"X-Token: 1", b"x-token: 2"]
 
 
+def test_host_of_the_callers() -> None:
+    heads = []
+
+    def serve(connection: socket.socket) -> None:
+        heads.append(request(connection))
+        connection.sendall(b"HTTP/1.1 403 \r\ncontent-length: 0\r\n\r\n")
+
+    with served(serve) as port:
+        assert visit(port, "/", headers=[("Host", "example.org")]).status == 403
+    assert [line for line in heads[0].splitlines() if b"host" in line.lower()] == [b"host: example.org"]
+    with served(server := HTTP2(respond("403"))) as port:
+        visit(port, "/", http2=True, headers=[("Host", "example.org")])
+    assert (server.asked[":authority"], "host" in server.asked) == ("example.org", False)
+
+
 def test_subprotocol_not_offered() -> None:
     assert "not offered" in opened(head=b"sec-websocket-protocol: other").fault
 

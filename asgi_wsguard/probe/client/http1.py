@@ -26,14 +26,15 @@ class HTTP1:
 
     def request(self, path: str, subprotocols: Sequence[str], more: Sequence[tuple[str, str]] = ()) -> None:
         """Ask for the websocket, with more headers."""
+        host, others = host_of(more, self._wire.authority)
         headers = [
-            ("host", self._wire.authority),
+            ("host", host),
             ("upgrade", "websocket"),
             ("connection", "Upgrade"),
             ("sec-websocket-version", "13"),
             ("sec-websocket-key", self._key.decode()),
             *offer(subprotocols),
-            *more,
+            *others,
         ]
         request = self._http.send(h11.Request(method="GET", target=path, headers=headers))
         self._wire.write((request or b"") + (self._http.send(h11.EndOfMessage()) or b""))
@@ -108,6 +109,12 @@ class HTTP1:
             raise Fault("a wrong sec-websocket-accept")
         if headers.get("upgrade", "").lower() != "websocket" or "upgrade" not in headers.get("connection", "").lower():
             raise Fault("101 without the headers of an upgrade")
+
+
+def host_of(headers: Sequence[tuple[str, str]], authority: str) -> tuple[str, list[tuple[str, str]]]:
+    """Return the host to ask for, which is the server's unless a header names another, and the other headers."""
+    others = [(name, value) for name, value in headers if name.lower() != "host"]
+    return next((value for name, value in headers if name.lower() == "host"), authority), others
 
 
 def offer(subprotocols: Sequence[str]) -> list[tuple[str, str]]:

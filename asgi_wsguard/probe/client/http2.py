@@ -10,7 +10,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 
-from asgi_wsguard.probe.client.http1 import offer
+from asgi_wsguard.probe.client.http1 import host_of, offer
 from asgi_wsguard.probe.client.wire import Cut, Fault, Wire
 
 
@@ -30,15 +30,16 @@ class HTTP2:
         self._next_event()  # a server's settings come first
         if not self._http.remote_settings.enable_connect_protocol:
             raise Fault("the server does not offer extended CONNECT")
+        host, others = host_of(more, self._wire.authority)
         headers = [
             (":method", "CONNECT"),
             (":protocol", "websocket"),
             (":scheme", self._wire.scheme),
             (":path", path),
-            (":authority", self._wire.authority),
+            (":authority", host),
             ("sec-websocket-version", "13"),
             *offer(subprotocols),
-            *more,
+            *others,
         ]
         self._http.send_headers(self._stream, headers)
         self._flush()
