@@ -25,14 +25,14 @@ SEEN = Path(results.__file__).with_name("seen.json")
 def explain(clause: str | None) -> None:
     """Say what a CLAUSE of the contract (such as H4) is, why, and what servers do without the guard.
 
-    Without a CLAUSE, list all of them.
+    The signature of a log line, such as wsguard-H4, will do. Without a CLAUSE, list all of them.
     """
     console = terminal()
     if clause is None:
         for one in CLAUSES.values():
             console.print(Text(f"{one.id:4} {one.app}"), no_wrap=True, overflow="ellipsis")
         return
-    chosen = CLAUSES[one_of("clause", clause, CLAUSES, every_clause())]
+    chosen = CLAUSES[one_of("clause", clause.removeprefix("wsguard-"), CLAUSES, every_clause())]
     console.print(Text(f"{chosen.id}: {SECTIONS[chosen.id[0]].lower()}\n", "bold"))
     console.print(_promise(chosen))
     for part in _without(chosen):

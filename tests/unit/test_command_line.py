@@ -64,6 +64,10 @@ def test_names_are_the_same_in_upper_case() -> None:
     assert call("EXPLAIN", "h4").exit_code == 0
 
 
+def test_a_signature_of_the_log_is_explained() -> None:
+    assert call("explain", "wsguard-H4").output == call("explain", "H4").output
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
