@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import runpy
 import signal
@@ -117,6 +118,19 @@ def test_libraries_that_are_missing(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert asgi_wsguard.cli.main() == 2
     told = "asgi-wsguard: not installed: rich, h2. Install them: pip install 'asgi-wsguard[cli]'\n"
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.usefixtures("default_signals")
+def test_an_encoding_that_lacks_a_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    stdout = io.TextIOWrapper(written, "ascii")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "argv", ["asgi-wsguard", "explain", "H1"])
+    with pytest.raises(SystemExit) as ended:
+        asgi_wsguard.cli.main()
+    stdout.flush()
+    assert not ended.value.code
+    assert b"? nothing (1.5 s)" in written.getvalue()
 
 
 # explain
