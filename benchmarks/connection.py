@@ -8,7 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from benchmarks.inmemory import ACCEPT, CONNECT, DISCONNECT, WEBSOCKET, least, least_of_groups, receiving, send
-from benchmarks.middlewares import GUARDS, MIDDLEWARES, installed
+from benchmarks.middlewares import GUARDS, MIDDLEWARES, SERVED
 from benchmarks.report import Row, duration, quotient
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ async def app_returns(scope, receive, send):
 
 
 def rows(rounds: int = 300, connections: int = 50, handshakes: int = 500) -> Iterator[Row]:
-    uvicorn = uvicorn_connection(rounds // 10 or 1, handshakes) if installed("uvicorn") else None
+    uvicorn = uvicorn_connection(rounds // 10 or 1, handshakes) if SERVED else None
     if uvicorn:
         yield Row("uvicorn: handshake and close", duration(uvicorn))
     for app in (client_closes, app_closes, app_returns):

@@ -12,7 +12,7 @@ from asgi_wsguard import Drainer, WebSocketGuardMiddleware
 from benchmarks.drained import holds
 from benchmarks.inmemory import idle_app, idle_connections
 from benchmarks.memory import raise_file_limit
-from benchmarks.middlewares import installed
+from benchmarks.middlewares import SERVED
 from benchmarks.report import Row, duration
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ PARTS = 10
 def rows(connections: int = 10_000, spread: float = 10.0) -> Iterator[Row]:
     for some in (spread, 0.0):
         yield from results(f"in memory, over {some:g} s", some, *asyncio.run(in_memory(connections, some)))
-    if installed("uvicorn"):
+    if SERVED:
         sockets = min(connections, raise_file_limit() - 100)
         for some in (spread, 0.0):
             yield from results(f"uvicorn, over {some:g} s", some, *through_uvicorn(sockets, some))

@@ -9,7 +9,7 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 from benchmarks.inmemory import idle_app, idle_connections
-from benchmarks.middlewares import GUARDS, MIDDLEWARES, OURS, installed
+from benchmarks.middlewares import GUARDS, MIDDLEWARES, OURS, SERVED
 from benchmarks.report import Row, quotient
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def rows(connections: int = 2_000, sockets: int = 10_000) -> Iterator[Row]:
     sizes = {name: bytes_per_connection(wrap(idle_app), connections) for name, wrap in MIDDLEWARES.items()}
     for name, size in sizes.items():
         yield Row(name, f"{size:,.0f} B", (size - sizes["none"]) / LIMIT, 1 if name in GUARDS else None)
-    if installed("uvicorn"):
+    if SERVED:
         sockets = min(sockets, raise_file_limit() - 100)
         resident = {name: resident_memory(name, sockets) for name in OURS}
         for name, size in resident.items():

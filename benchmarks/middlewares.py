@@ -84,6 +84,8 @@ def installed(module: str) -> bool:
         return False
 
 
+# Whether there is all that the uvicorn of the benchmarks needs.
+SERVED = all(map(installed, ("uvicorn", "uvloop", "websockets")))
 MIDDLEWARES: dict[str, Callable[[App], App]] = {
     **OURS,
     **{name: middleware for name, (module, middleware) in OTHERS.items() if installed(module)},

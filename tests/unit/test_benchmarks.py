@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.__main__ import PARTS
-from benchmarks.middlewares import OURS, installed
+from benchmarks.middlewares import OURS, SERVED
 
 TINY = {
     "echo": {"rounds": 1, "echoes": 2},
@@ -14,7 +14,7 @@ TINY = {
     "memory": {"connections": 2, "sockets": 2},
     "scaling": {"few": 2, "many": 4, "rounds": 1, "connections": 2},
 }
-if installed("uvicorn"):
+if SERVED:
     TINY["uvicorn"] = {"rounds": 1, "echoes": 2}
 
 
@@ -33,5 +33,5 @@ def test_report_runs() -> None:
 
 def test_drain_runs() -> None:
     rows = list(PARTS["drain"].rows(connections=2, spread=0.01))
-    assert {row.what.partition(",")[0] for row in rows} == {"in memory", *(["uvicorn"] if installed("uvicorn") else [])}
+    assert {row.what.partition(",")[0] for row in rows} == {"in memory", *(["uvicorn"] if SERVED else [])}
     assert any(row.target for row in rows)

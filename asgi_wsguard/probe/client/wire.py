@@ -12,6 +12,9 @@ from dataclasses import dataclass
 RECEIVE_BUFFER = 4096
 """Bytes. A client that reads nothing is soon one that the server cannot send to."""
 
+ENDED = (ConnectionError, ssl.SSLEOFError)
+"""What a socket raises when the other side has ended the connection; over TLS by which, depends on the Python."""
+
 
 class Cut(Exception):
     """The connection ended where it must not."""
@@ -61,13 +64,13 @@ class Wire:
         self._hurry()
         try:
             return self.socket.recv(65536)
-        except ConnectionError:
+        except ENDED:
             return b""
 
     def write(self, data: bytes) -> None:
         """Send all of it."""
         self._hurry()
-        with contextlib.suppress(ConnectionError):  # the next read tells
+        with contextlib.suppress(*ENDED):  # the next read tells
             self.socket.sendall(data)
 
     def vanish(self, reset: bool) -> None:
