@@ -21,7 +21,18 @@ Observer = Callable[[ConnectionReport], object]
 # How many threads of one event loop may be busy with observers. They are not those that the app's own threads come
 # from, so that a slow observer does not hold up an endpoint.
 THREADS = 4
-_limiter: RunVar[anyio.CapacityLimiter] = RunVar("asgi_wsguard observers")
+
+
+class _Threads:
+    """The threads of one event loop."""
+
+    def __init__(self) -> None:
+        self.turns = anyio.CapacityLimiter(THREADS)
+        # The calls that run. anyio gives back the turn of one that it abandons, although its thread is busy still.
+        self.calls: set[object] = set()
+
+
+_threads: RunVar[_Threads] = RunVar("asgi_wsguard observers")
 
 
 class Observers:
@@ -107,17 +118,33 @@ def _is_async(observer: Any) -> bool:
 
 
 async def _call(observer: Observer, report: ConnectionReport) -> None:
-    if _is_async(observer):
-        told: Any = observer(report)
-    else:
-        limiter = _limiter.get(None)
-        if limiter is None:
-            limiter = anyio.CapacityLimiter(THREADS)
-            _limiter.set(limiter)
-        # In a list, as trio refuses a function that returns a coroutine.
-        (told,) = await anyio.to_thread.run_sync(lambda: [observer(report)], abandon_on_cancel=True, limiter=limiter)
+    told: Any = observer(report) if _is_async(observer) else await _call_in_thread(observer, report)
     if inspect.isawaitable(told):
         await told
+
+
+async def _call_in_thread(observer: Observer, report: ConnectionReport) -> object:
+    threads = _threads.get(None)
+    if threads is None:
+        threads = _Threads()
+        _threads.set(threads)
+    calls = threads.calls
+
+    def call() -> list[object]:
+        this = object()
+        calls.add(this)
+        try:
+            return [observer(report)]  # in a list, as trio refuses a function that returns a coroutine
+        finally:
+            calls.discard(this)
+
+    async with threads.turns:
+        if len(calls) >= THREADS:
+            logger.warning("[wsguard-E1] the observer %r is not called: %d calls hang already", observer, len(calls))
+            return None
+        own_turn = anyio.CapacityLimiter(1)
+        (told,) = await anyio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=own_turn)
+    return told
 
 
 def _told_at_once(observer: Observer, report: ConnectionReport) -> bool:

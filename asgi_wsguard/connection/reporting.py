@@ -62,7 +62,8 @@ class Reporting(Sending):
     @property
     def client(self) -> str:
         """Host and port of the client, as the server tells them; else empty."""
-        return ":".join(map(str, self._scope.get("client") or ()))
+        client = self._scope.get("client")
+        return ":".join(map(str, client)) if isinstance(client, (list, tuple)) else ""
 
     @property
     def subprotocol(self) -> str | None:

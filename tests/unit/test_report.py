@@ -39,6 +39,7 @@ from asgi_wsguard import (
     WebSocketGuardMiddleware,
 )
 from asgi_wsguard.connection import Connection
+from asgi_wsguard.observers import THREADS
 from asgi_wsguard.report.error import text_of, type_of
 from asgi_wsguard.report.log import DEEDS
 from asgi_wsguard.report.printable import printable
@@ -460,6 +461,37 @@ async def test_a_plain_function_is_called_in_a_thread() -> None:
     assert sorted(report.path for report in gate.reports) == ["/other", "/ws"]
     assert threading.main_thread() not in gate.threads
     assert len(reports) == 2
+
+
+@pytest.mark.anyio
+async def test_threads_that_hang_do_not_pile_up(log: pytest.LogCaptureFixture) -> None:
+    gate, called = threading.Event(), []
+
+    def hangs(report: ConnectionReport) -> None:
+        called.append(report)
+        gate.wait(60)
+
+    guarded = WebSocketGuardMiddleware(sending(ACCEPT, CLOSE), observers=[hangs], close_timeout=0.3)
+    try:
+        for _ in range(10):
+            await StrictServer("/ws").run(guarded)
+    finally:
+        gate.set()
+    assert len(called) == THREADS
+    warnings = [record.getMessage() for record in log.records if record.levelname == "WARNING"]
+    assert sum(line.endswith(" took more than 0.3 s; left to itself") for line in warnings) == THREADS
+    assert sum(line.endswith(" is not called: 4 calls hang already") for line in warnings) == 10 - THREADS
+
+
+@pytest.mark.parametrize(
+    ("client", "text"), [(None, ""), (("h", 1), "h:1"), (["h", None], "h:None"), ("unix", ""), (7, "")]
+)
+@in_virtual_time
+async def test_a_client_of_any_kind(client: Any, text: str) -> None:
+    server, reports = Timed(), Reports()
+    server.scope["client"] = client
+    await serve(app(), server=server, observers=[reports])
+    assert reports[0].client == text
 
 
 @in_virtual_time
