@@ -5,7 +5,8 @@ ended, and `<!-- limits -->` that of what is owed when a limit is reached. `<!--
 outcomes. `<!-- clients -->` and `<!-- clients bare -->` become what the test clients tell, `<!-- clients seen -->` when
 and in which releases. `<!-- metrics -->` becomes the table of the metrics, `<!-- clauses H -->` the clauses whose id
 begins with H, and `<!-- why -->` the reasons of all. `<!-- tls -->` becomes how each server is told to serve TLS,
-`<!-- stopping -->` what servers do on SIGTERM, and `<!-- deploy NAME -->` a file of docs/deploy/.
+`<!-- stopping -->` what servers do on SIGTERM, and `<!-- deploy NAME -->` a file of docs/deploy/. The marks that begin
+with `compat` become the tables of `compat.tables`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.servers import SERVERS
 from asgi_wsguard.probe.tls import over_tls
 from asgi_wsguard.states import DEBTS, ENDED, OVER, TRANSITIONS, UNANSWERED, Action, Debt, Ending, State
+from compat import tables as compat
 
 ROOT = Path(__file__).parent.parent
 
@@ -196,6 +198,15 @@ def on_page_markdown(markdown: str, **_: object) -> str:
         "<!-- clients bare -->": client_table("bare"),
         "<!-- metrics -->": metric_table(),
         "<!-- clients seen -->": f"{_seen()['date']}, with {', '.join(_seen()['versions'].values())}",
+        **{f"<!-- compat server {server.name} -->": compat.mended(server.name) for server in SERVERS},
+        "<!-- compat newest seen -->": compat.newest_seen(),
+        "<!-- compat newest counts -->": compat.newest_counts(),
+        **{f"<!-- compat newest {part} -->": compat.newest_part(part) for part in "HOE"},
+        "<!-- compat since -->": compat.since(),
+        "<!-- compat counts -->": compat.counts(),
+        "<!-- compat unmended -->": compat.unmended(),
+        "<!-- compat releases -->": compat.releases(),
+        "<!-- compat releases seen -->": compat.releases_seen(),
     }
     for mark, text in marks.items():
         markdown = markdown.replace(mark, text)

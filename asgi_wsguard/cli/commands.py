@@ -52,6 +52,7 @@ class Commands(click.Group):
 
 
 @click.group("asgi-wsguard", cls=Commands, invoke_without_command=True)
+@click.version_option(package_name="asgi-wsguard", message="%(package)s %(version)s")
 @click.pass_context
 def commands(ctx: click.Context) -> None:
     """See what ASGI servers and your app do with websockets that do not end well."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 
 import click
 from rich.table import Table
@@ -12,12 +11,10 @@ from rich.text import Text
 from asgi_wsguard.cli.names import every_clause, one_of
 from asgi_wsguard.cli.terminal import terminal
 from asgi_wsguard.contract import CLAUSES, SECTIONS, Clause
-from asgi_wsguard.probe import results
+from asgi_wsguard.probe.model import Scenario
+from asgi_wsguard.probe.newest import BUT, holds, newest
 from asgi_wsguard.probe.scenarios import SCENARIOS
-from asgi_wsguard.probe.table import BARE, Grid, grouped
-
-SEEN = Path(results.__file__).with_name("seen.json")
-"""What `probe --json` wrote, with the newest release of each server."""
+from asgi_wsguard.probe.table import BARE, WRONG, Grid, short
 
 
 @click.command()
@@ -51,15 +48,24 @@ def _promise(clause: Clause) -> Table:
 
 
 def _without(clause: Clause) -> Iterator[str | Table]:
-    seen = results.from_json(SEEN.read_text(encoding="utf-8"))
     scenarios = [scenario for scenario in SCENARIOS if scenario.clause == clause.id]
     if not scenarios:
         yield "No scenario of the probe is about this clause alone."
         return
-    releases = {f"{name} {release}": 0 for played in seen.servers.values() for name, release in played.versions.items()}
-    yield f"Without the guard, measured on {seen.date} with Python {seen.python}, {', '.join(releases)}:"
-    rows = [
-        (row.scenario.name * row.first, row.scenario.title * row.first, row.bare, row.servers)
-        for row in grouped(seen, scenarios, only_bare=True)
-    ]
+    seen = newest()
+    releases = ", ".join(f"{name} {release}" for name, release in seen["versions"].items())
+    yield f"Without the guard, measured on {seen['date']} with Python {seen['python']}, {releases}:"
+    rows = [row for scenario in scenarios for row in _rows(scenario, seen["servers"])]
     yield Grid(("scenario", "an app that …", BARE, "on"), rows).rich()
+
+
+def _rows(scenario: Scenario, servers: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[tuple[str, ...]]:
+    """Yield what came of it without the guard, and on which servers."""
+    alike: dict[str, list[str]] = {}
+    for name, cells in servers.items():
+        alike.setdefault(cells[scenario.name][0], []).append(name)
+    first = scenario.name, scenario.title
+    for cell, names in alike.items():
+        shown = cell if holds(cell) else f"{WRONG} {cell}".replace(f"{BUT}wrong", "")
+        yield (*first, shown, short(names, servers))
+        first = "", ""

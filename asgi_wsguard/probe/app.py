@@ -87,6 +87,10 @@ async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
     try:
         with visit.server:
             await serve(scope, receive, send)
+    except Exception as error:
+        visit.raised = type(error).__name__
+        raise
+    else:
         if visit.server.cancel_called and not visit.server.cancelled_caught:
             visit.notes.append("the cancellation was swallowed")
     finally:
@@ -150,6 +154,7 @@ async def left(number: str, seconds: float, tasks: Callable[[], Counter[str]]) -
         "notes": visit.notes,
         "log": visit.log,
         "reports": visit.reports,
+        "raised": visit.raised,
         "extension": visit.extension,
     }
 

@@ -92,16 +92,8 @@ def _with_any_text(scenario: Scenario) -> Scenario:
 
 
 def _faults(server: Server, result: Result) -> Iterator[str]:
-    scenario, seen, left = result.scenario, result.seen, result.left
-    if seen.fault and not isinstance(scenario.client_gets, Refused):
-        yield f"the client refuses it: {seen.fault}"
-    if seen.hung:
-        yield f"the client waited for {seen.seconds:.1f} s"
-    if seen.seconds < scenario.client_waits - COARSE:
-        yield f"the client was done after {seen.seconds:.2f} s, before {scenario.client_waits}"
-    yield from _client_faults(seen, scenario.client_gets)
-    if SECRET in f"{seen.headers} {seen.body!r} {seen.reason}":
-        yield "the client got the text of the exception"
+    scenario, left = result.scenario, result.left
+    yield from client_faults(scenario, result.seen)
     if left["running"]:
         yield "the app still runs"
     elif left["seconds"] < scenario.app_stays - COARSE:
@@ -114,9 +106,22 @@ def _faults(server: Server, result: Result) -> Iterator[str]:
         yield f"the app saw {left['notes']}, not {list(scenario.app_sees)}"
 
 
-def _client_faults(seen: Observation, expected: Outcome) -> Iterator[str]:
+def client_faults(scenario: Scenario, seen: Observation) -> Iterator[str]:
+    """Tell where the client did not get what it must."""
+    if seen.fault and not isinstance(scenario.client_gets, Refused):
+        yield f"the client refuses it: {seen.fault}"
+    if seen.hung:
+        yield f"the client waited for {seen.seconds:.1f} s"
+    if seen.seconds < scenario.client_waits - COARSE:
+        yield f"the client was done after {seen.seconds:.2f} s, before {scenario.client_waits}"
+    yield from _outcome_faults(seen, scenario.client_gets)
+    if SECRET in f"{seen.headers} {seen.body!r} {seen.reason}":
+        yield "the client got the text of the exception"
+
+
+def _outcome_faults(seen: Observation, expected: Outcome) -> Iterator[str]:
     if isinstance(expected, OneOf):
-        if all([*_client_faults(seen, outcome)] for outcome in expected.outcomes):
+        if all([*_outcome_faults(seen, outcome)] for outcome in expected.outcomes):
             yield f"the client got {describe(seen)}, none of {expected.outcomes}"
     elif isinstance(expected, Cut):
         if not seen.cut or seen.status not in (None, expected.status):

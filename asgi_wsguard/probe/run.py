@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable
 
 from asgi_wsguard.probe.model import Scenario
-from asgi_wsguard.probe.play import PATIENCE, play
+from asgi_wsguard.probe.play import PATIENCE, Result, play
 from asgi_wsguard.probe.results import Cell, Pair, Played, Results, cell
 from asgi_wsguard.probe.servers import Running, Server, running, stop
 
@@ -58,7 +58,10 @@ class Series:
         Raises:
             RuntimeError: the server did not start; its output is in the message.
         """
-        cells = {}
+        return {result.scenario.name: cell(result) for result in self.results()}
+
+    def results(self) -> Iterator[Result]:
+        """Play the scenarios, and yield what came of each; raise as `play` does."""
         patience = PATIENCE if self.guarded else BARE_PATIENCE
         with contextlib.ExitStack() as stack:
             for scenario in self._scenarios:
@@ -67,12 +70,11 @@ class Series:
                 if self._stopped:
                     break
                 result = play(self._serving, scenario, guarded=self.guarded, patience=patience)
-                cells[scenario.name] = cell(result)
-                if result.seen.hung or cells[scenario.name].left:
+                if result.seen.hung or cell(result).left:
                     stack.close()
                     self._serving = None
                 self._done()
-        return cells
+                yield result
 
     def stop(self) -> None:
         """End it at once, from another thread."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -276,19 +277,22 @@ def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> bool:
     return by_itself
 
 
+PORTS = range(10_000, 32_768)
+"""Below those that Linux gives to clients, one of which might be quicker than the server."""
+
 _given: set[int] = set()
 """Ports, also of servers that do not listen yet."""
 
 
 def free_port() -> int:
     """Return a port of the loopback interface that nobody listens at."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    if port in _given:
-        return free_port()
-    _given.add(port)
-    return port
+    port = random.choice(PORTS)
+    with socket.socket() as free, contextlib.suppress(OSError):
+        free.bind(("127.0.0.1", port))
+        if port not in _given:
+            _given.add(port)
+            return port
+    return free_port()
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], server: Running, patience: float = 30.0) -> None:

@@ -102,21 +102,19 @@ class Row(NamedTuple):
     servers: str
 
 
-def grouped(
-    results: Results, scenarios: Iterable[Scenario], only_differences: bool = False, only_bare: bool = False
-) -> Iterator[Row]:
-    """Bring together the servers on which a scenario came to the same, or did so without the guard."""
+def grouped(results: Results, scenarios: Iterable[Scenario], only_differences: bool = False) -> Iterator[Row]:
+    """Bring together the servers on which a scenario came to the same."""
     for scenario in scenarios:
         alike: dict[tuple[object, ...], dict[str, Pair]] = {}
         for name, played in results.servers.items():
             pair = played.results.get(scenario.name)
             if pair and not (only_differences and _look(pair.bare) == _look(pair.guarded)):
-                kind = (pair.bare.seconds >= LONG, _look(pair.bare), _why(pair), only_bare or _look(pair.guarded))
+                kind = (pair.bare.seconds >= LONG, _look(pair.bare), _why(pair), _look(pair.guarded))
                 alike.setdefault(kind, {})[name] = pair
         for number, group in enumerate(alike.values()):
             pairs = [*group.values()]
             bare, guarded = [pair.bare for pair in pairs], [pair.guarded for pair in pairs]
-            servers = _short(group, results.servers)
+            servers = short(group, results.servers)
             yield Row(scenario, number == 0, _text(bare, _why(pairs[0])), _text(guarded), servers)
 
 
@@ -138,7 +136,7 @@ def _text(cells: Sequence[Cell], why: str = "") -> str:
     return text if cell.holds else f"{WRONG} {text}"
 
 
-def _short(names: Iterable[str], every: Iterable[str]) -> str:
+def short(names: Iterable[str], every: Iterable[str]) -> str:
     """Name the servers: ``uvicorn-*`` are all that begin so."""
     names, every = set(names), [*every]
     if len(names) == len(every) > 1:

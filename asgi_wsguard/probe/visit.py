@@ -18,6 +18,8 @@ class Visit:
     log: list[tuple[str, str]] = field(default_factory=list)
     reports: list[str] = field(default_factory=list)
     """The outcomes of the reports that the guard's observer was given."""
+    raised: str = ""
+    """The exception that went on to the server."""
     start: float = field(default_factory=anyio.current_time)
     seconds: float = 0.0
     """How long the app ran, by the clock of the event loop."""

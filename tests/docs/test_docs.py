@@ -14,8 +14,11 @@ import pytest
 
 from asgi_wsguard import Outcome
 from asgi_wsguard.cli.commands import commands
+from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.servers import SERVERS
 from asgi_wsguard.states import DEBTS, State
+from compat.stored import older
+from compat.tables import with_table
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -102,6 +105,23 @@ def test_every_server_is_told_how_to_serve_tls() -> None:
     filled = tables["on_page_markdown"]((ROOT / "docs" / "servers.md").read_text(encoding="utf-8"))
     for program in {server.command.split()[1] for server in SERVERS}:
         assert re.search(rf"^{program} .*8443.*privkey\.pem app:app$", filled, re.MULTILINE), program
+
+
+def test_compatibility_is_what_was_played() -> None:
+    """And that is all there is: tests/servers/test_compat.py looks at the rest."""
+    tables = runpy.run_path(str(ROOT / "docs" / "tables.py"))
+    filled = tables["on_page_markdown"]((ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8"))
+    assert "<!--" not in filled
+    for scenario in SCENARIOS:
+        assert f"| {scenario.clause} {scenario.title} |" in filled
+    for package in older()["packages"].values():
+        for server in package["servers"]:
+            assert f"| {server} |" in filled
+
+
+def test_readme_has_the_table_as_it_was_played() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_table(page) == page
 
 
 def test_every_clause_of_the_code_is_on_the_page(contract: str) -> None:

@@ -22,7 +22,7 @@ def test_the_wheel(tmp_path: Path) -> None:
     wheel = build("--wheel", tmp_path)
     assert wheel.name == "asgi_wsguard-0.1.0-py3-none-any.whl"
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"asgi_wsguard/py.typed", "asgi_wsguard/probe/seen.json"} <= {*names}
+    assert {"asgi_wsguard/py.typed", "asgi_wsguard/probe/newest.json"} <= {*names}
     page = ROOT / "asgi_wsguard" / "demo" / "page"
     assert {f"asgi_wsguard/demo/page/{file.name}" for file in page.iterdir()} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)

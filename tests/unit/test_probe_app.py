@@ -144,7 +144,8 @@ async def test_bare() -> None:
     with pytest.raises(ProbeError):
         await server.run(probe.app)
     assert not server.client.answered
-    assert (await get("/left/0/0"))["log"] == []
+    left = await get("/left/0/0")
+    assert (left["log"], left["raised"]) == ([], "ProbeError")
 
 
 async def test_bare_loop_is_noted() -> None:

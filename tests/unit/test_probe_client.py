@@ -327,7 +327,7 @@ def test_host_of_the_callers() -> None:
     with served(serve) as port:
         assert visit(port, "/", headers=[("Host", "example.org")]).status == 403
     assert [line for line in heads[0].splitlines() if b"host" in line.lower()] == [b"host: example.org"]
-    with served(server := HTTP2(respond("403"))) as port:
+    with served(server := HTTP2(respond("403"), data(b"", end=True))) as port:
         visit(port, "/", http2=True, headers=[("Host", "example.org")])
     assert (server.asked[":authority"], "host" in server.asked) == ("example.org", False)
 

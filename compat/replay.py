@@ -1,0 +1,50 @@
+"""Play scenarios on one server, and write down what came of each."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from asgi_wsguard.probe.client import visit
+from asgi_wsguard.probe.model import Scenario
+from asgi_wsguard.probe.run import Series
+from asgi_wsguard.probe.servers import Server, get, running
+from compat.cells import cell
+from compat.stored import either
+
+OFTEN = 10
+"""How often is played without the guard what ends soon: what comes of it may be a matter of chance."""
+
+LASTS = re.compile("nothing|stay|dies")
+"""In a cell: it took long, or the server had to be started again."""
+
+
+def bare_and_guarded(
+    server: Server, scenarios: Sequence[Scenario], python: str = sys.executable
+) -> dict[str, list[str]]:
+    """Return what came of the scenarios, by their names: [bare, guarded]."""
+    bare = replay(server, scenarios, guarded=False, python=python)
+    brief = [scenario for scenario in scenarios if not LASTS.search(bare[scenario.name])]
+    often = replay(server, brief * (OFTEN - 1), guarded=False, python=python)
+    guarded = replay(server, scenarios, guarded=True, python=python)
+    return {name: [either([cell, often.get(name, cell)]), guarded[name]] for name, cell in bare.items()}
+
+
+def replay(server: Server, scenarios: Sequence[Scenario], *, guarded: bool, python: str) -> dict[str, str]:
+    """Return what came of the scenarios, by their names. One may be there several times."""
+    series = Series(server, [replace(one, raises=None) for one in scenarios], guarded=guarded, python=python)
+    found: dict[str, list[str]] = {}
+    for result, scenario in zip(series.results(), scenarios):
+        found.setdefault(scenario.name, []).append(cell(server, scenario, result, guarded=guarded))
+    return {name: either(cells) for name, cells in found.items()}
+
+
+def has_extension(server: Server, python: str) -> bool:
+    """Tell whether the server has the `websocket.http.response` extension."""
+    with running(server, python=python) as process:
+        visit(process.port, "/guarded/returns/0", http2=server.http2)
+        left = json.loads(get(process.port, "/left/0/5", 10.0))
+        return bool(left["extension"])
