@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 import pytest
+from reports import LEFT
 from test_clauses_memory import (
     ACCEPT,
     BODY,
@@ -49,24 +50,16 @@ if sys.version_info < (3, 11):
     from exceptiongroup import ExceptionGroup
 
 # What most reports say.
-REPORT = ConnectionReport(
+REPORT = replace(
+    LEFT,
     outcome=Outcome.CLOSED,
     path="/ws",
     route="",
     client="127.0.0.1:50000",
-    subprotocol=None,
-    http_version="1.1",
     answered_after=0.0,
     open_for=0.0,
-    status=None,
     close_code=1000,
-    close_reason="",
     closed_by="app",
-    violations=(),
-    cancelled=False,
-    error_type="",
-    error="",
-    where="",
 )
 CRASHED = {"error_type": "test_clauses_memory.AppError", "error": "AppError: room '…' of #"}
 CRASH = AppError("room 'lobby' of 12\nsecret")
