@@ -552,6 +552,17 @@ async def test_resume_calls_a_drain_off(when: float) -> None:
 
 
 @in_virtual_time
+async def test_a_drain_that_was_called_off_is_not_joined() -> None:
+    async with served(Drainer(grace=1, spread=10)) as serving:
+        await serving.serve(reads, Timed())
+        drain = serving.soon(serving.drainer.drain)
+        await anyio.sleep(0.5)
+        serving.drainer.resume()
+        assert await serving.drainer.drain(grace=0, spread=0) == figures(closed=1)  # the first has not returned yet
+    assert drain.result == figures()
+
+
+@in_virtual_time
 async def test_resume_counts_what_was_closed_although_the_app_goes_on() -> None:
     async with served(Drainer(grace=0, spread=0)) as serving:
         await serving.serve(ends_after(5), Timed(), Timed())
