@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
+
+pytest.register_assert_rewrite("harness")  # what tests share tells as much as they do where it fails
 
 
 def _as_main(namespace: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import connection, drain, echo, http, memory, metrics, scaling, uvicorn
+from benchmarks import connection, drain, echo, http, memory, metrics, refusal, scaling, uvicorn
 from benchmarks.middlewares import MISSING
 from benchmarks.report import HEADER
 
@@ -16,6 +16,7 @@ PARTS = {
     "scaling": scaling,
     "uvicorn": uvicorn,
     "report": metrics,
+    "refusal": refusal,
     "drain": drain,
 }
 

@@ -14,7 +14,7 @@ from benchmarks.report import Row, duration, quotient
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TARGET = 0.05
+TARGET = 0.045
 
 
 async def client_closes(scope, receive, send):

@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 from concurrent.futures import ThreadPoolExecutor
 
-from asgi_wsguard.probe.servers import SERVERS
+from asgi_wsguard.probe.servers import SETUPS
 from compat import newest, older
 from compat.releases import PACKAGES
 
 PARTS = {
-    "newest": (newest.play, [server.name for server in SERVERS]),
+    "newest": (newest.play, [server.name for server in SETUPS]),
     "releases": (older.play, [package.name for package in PACKAGES]),
 }
 

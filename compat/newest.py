@@ -11,7 +11,7 @@ import tomllib
 
 from asgi_wsguard.probe.newest import FILE, newest
 from asgi_wsguard.probe.scenarios import SCENARIOS
-from asgi_wsguard.probe.servers import SERVERS
+from asgi_wsguard.probe.servers import SETUPS
 from compat.environments import REPOSITORY, installed
 from compat.replay import bare_and_guarded
 from compat.stored import save
@@ -36,12 +36,12 @@ def play(pool: Executor, names: Collection[str]) -> None:
     others = [f"{name} {here[name]}, not {version}" for name, version in versions.items() if here[name] != version]
     if others:
         raise RuntimeError(f"installed is {', '.join(others)}")
-    wanted = [server for server in SERVERS if not names or server.name in names]
+    wanted = [server for server in SETUPS if not names or server.name in names]
     played = newest()["servers"] if names else {}
     for server, cells in zip(wanted, pool.map(lambda server: bare_and_guarded(server, SCENARIOS), wanted)):
         print(server.name, file=sys.stderr, flush=True)
         played[server.name] = cells
-        ordered = {server.name: played[server.name] for server in SERVERS if server.name in played}
+        ordered = {server.name: played[server.name] for server in SETUPS if server.name in played}
         save(FILE, {"python": platform.python_version(), "versions": versions, "servers": ordered}, depth=3)
     page = REPOSITORY / "README.md"
     page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")

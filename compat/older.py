@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +14,7 @@ from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.servers import Server
 from compat.environments import installed
 from compat.releases import PACKAGES, PLAYED, Package, python_of
-from compat.replay import bare_and_guarded, has_extension
+from compat.replay import bare_and_guarded, with_abilities
 from compat.stored import EXTENSION, RELEASES, by_release, changes, older, save, together
 
 CHOSEN = [scenario for scenario in SCENARIOS if scenario.name in PLAYED]
@@ -52,7 +52,7 @@ def served(package: Package, version: str, date: str, python: str) -> Iterator[S
     """Yield the servers of a release, with what they can do."""
     interpreter = package.environment(version, date, python)
     for server in package.served(version):
-        yield Served(replace(server, denial=has_extension(server, interpreter)), interpreter)
+        yield Served(with_abilities(server, interpreter), interpreter)
 
 
 def _played(pool: Executor, package: Package, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from asgi_wsguard.probe.newest import BUT, holds, newest
-from asgi_wsguard.probe.scenarios import SCENARIOS
+from asgi_wsguard.probe.scenarios import EVERYDAY, SCENARIOS
 from compat.stored import EXTENSION, older, plays, spread
 
 RIGHT = "✓"
@@ -25,16 +25,6 @@ WORDS = {
 README_MARKS = ("<!-- compat -->\n", "<!-- /compat -->")
 """Around the table in the README, which no hook fills."""
 
-README = (
-    "returns",
-    "raises",
-    "awaits",
-    "unoffered-subprotocol",
-    "accepts-and-returns",
-    "accepts-and-raises",
-    "closes-1006",
-    "waits-until-left",
-)
 README_SERVERS = {
     "uvicorn": "uvicorn-sansio",
     "hypercorn": "hypercorn-asyncio",
@@ -90,7 +80,9 @@ def readme() -> str:
     servers = newest()["servers"]
     shown = [servers[name] for name in README_SERVERS.values()]
     titles = {one.name: one.title for one in SCENARIOS}
-    rows = [[titles[name], *(_shown(cells[name][0]) for cells in shown), _shown(shown[0][name][1])] for name in README]
+    rows = [
+        [titles[name], *(_shown(cells[name][0]) for cells in shown), _shown(shown[0][name][1])] for name in EVERYDAY
+    ]
     return _table(["your app", *README_SERVERS, "with the guard"], rows)
 
 

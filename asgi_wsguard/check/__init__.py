@@ -1,1 +1,1 @@
-"""What the command `check` does: it visits an app in several ways, and finds what the app does wrong."""
+"""The command `check`: visits an app in several ways, and finds its faults."""

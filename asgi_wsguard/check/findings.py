@@ -1,4 +1,4 @@
-"""What was found, and where."""
+"""The findings of `check`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST = 300
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the app does wrong.
+    """One fault of the app.
 
     Attributes:
         place: the path, and the server if it is a real one; or the lifespan.
@@ -31,29 +31,29 @@ class Finding:
 
 
 class Findings:
-    """Tells each finding, once, as soon as it is there.
+    """Reports each finding, once, as soon as it is found.
 
     Attributes:
-        count: how many there are.
-        visits: how many visits there were.
-        denied: the status that the handshake was denied with, where it was.
+        count: the number of findings.
+        visits: the number of visits.
+        denied: the status of each denied handshake, by path.
         guarded: whether there is a guard in the app's stack.
     """
 
     def __init__(self, tell: Callable[[Finding], None]) -> None:
         self.visits = 0
-        self.denied: int | None = None
+        self.denied: dict[str, int] = {}
         self.guarded = False
         self._tell = tell
         self._known: set[tuple[str, str, str, str]] = set()
 
     @property
     def count(self) -> int:
-        """How many findings there are."""
+        """The number of findings."""
         return len(self._known)
 
     def add(self, place: str, violation: Violation, client_got: str = "") -> None:
-        """Tell a violation, unless it is known at this place, and what the client got of it, where it was there."""
+        """Report a violation, unless it is already known at this place, with what the client got, if that is known."""
         what, where = _readable(violation.what), relative(violation.where)
         known = (place, violation.clause, what, where)
         if known in self._known:
@@ -64,7 +64,7 @@ class Findings:
 
 
 def relative(text: str) -> str:
-    """Return the text with the files of the working directory as they are called there."""
+    """Return the text with relative names of the files in the working directory."""
     return text.replace(os.path.join(os.getcwd(), ""), "")
 
 

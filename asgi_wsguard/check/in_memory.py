@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from asgi_wsguard.check.findings import Findings
@@ -13,16 +14,18 @@ from asgi_wsguard.testing.server import Client
 from asgi_wsguard.testing.session import asked
 
 
-async def check(app: Any, question: Question, findings: Findings) -> bool:
-    """Visit the app within its lifespan; tell whether it started."""
+async def check(app: Any, questions: Sequence[Question], findings: Findings) -> bool:
+    """Visit the app within its lifespan; return whether it started."""
     bare = Bare(app)
     async with lifespan(app) as running:
         started = not running.violations
         if started:
-            client = await _play(PLAIN, bare, question, running.state, findings)
-            findings.denied = client.denial.status if client.denial else None
-            for visit in visits(question.messages, opens=client.accepted):
-                await _play(visit, bare, question, running.state, findings)
+            for question in questions:
+                client = await _play(PLAIN, bare, question, running.state, findings)
+                if client.denial:
+                    findings.denied[question.place] = client.denial.status
+                for visit in visits(question.messages, opens=client.accepted):
+                    await _play(visit, bare, question, running.state, findings)
     for violation in running.violations:
         findings.add("lifespan", violation)
     findings.guarded = bare.guarded
@@ -30,7 +33,7 @@ async def check(app: Any, question: Question, findings: Findings) -> bool:
 
 
 async def _play(visit: Visit, app: Bare, question: Question, state: dict[str, Any], findings: Findings) -> Client:
-    """Let one client visit the app, and return what it saw."""
+    """Let one client visit the app, and return its view."""
     server = asked(question.path, subprotocols=question.subprotocols, headers=question.headers)
     server.scope["state"] = dict(state)
     if not visit.reads:

@@ -1,4 +1,4 @@
-"""The app's lifespan, around its websockets, as servers run it."""
+"""The app's lifespan around its websockets, as servers run it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 
 import anyio
 
-from asgi_wsguard import lines
-from asgi_wsguard.report import Violation
+from asgi_wsguard.report import Violation, lines
 from asgi_wsguard.testing.failures import in_a_line
 
 PATIENCE = 30.0
@@ -20,8 +19,8 @@ class Lifespan:
     """The lifespan of one app.
 
     Attributes:
-        state: what the app puts there is in the scope of each websocket.
-        violations: what went wrong.
+        state: the state that the app fills, which is in the scope of each websocket.
+        violations: the app's faults.
     """
 
     def __init__(self, app: Any) -> None:
@@ -29,7 +28,7 @@ class Lifespan:
         self.violations: list[Violation] = []
         self._app = app
         self._coroutine: Any = None
-        self._asked = False  # an app that raises without asking for a message knows no lifespan
+        self._asked = False  # an app that raises without receiving a message does not support lifespan
         self._answers: dict[str, Any] = {}
         self._raised: BaseException | None = None
         self._ended = False
@@ -45,7 +44,8 @@ class Lifespan:
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as exc:
-            self._raised = exc if self._asked else None
+            # Django and Channels' consumers raise only after a message, because they do not support lifespan.
+            self._raised = exc if self._asked and "lifespan" not in str(exc) else None
         finally:
             self._ended = True
             self._change.set()
@@ -62,11 +62,11 @@ class Lifespan:
         self._change.set()
 
     async def startup(self) -> None:
-        """Await the end of the startup."""
+        """Wait for the end of the startup."""
         await self._judge("startup")
 
     async def shutdown(self) -> None:
-        """Ask for the shutdown, and await its end."""
+        """Request the shutdown, and wait for its end."""
         self._change = anyio.Event()
         self._shutdown.set()
         await self._judge("shutdown")
@@ -89,7 +89,7 @@ class Lifespan:
 
 @asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[Lifespan]:
-    """Start the app up, and shut it down in the end. Where the startup has failed, there is a violation at once."""
+    """Start the app up, and shut it down at the end. If the startup fails, there is a violation at once."""
     running = Lifespan(app)
     async with anyio.create_task_group() as group:
         group.start_soon(running.run)

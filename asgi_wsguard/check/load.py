@@ -1,4 +1,4 @@
-"""From ``module:app`` to the app."""
+"""Imports the app that ``module:app`` names."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import Any
 
 from asgiref.compatibility import guarantee_single_callable
 
-from asgi_wsguard import lines
 from asgi_wsguard.check.findings import relative
+from asgi_wsguard.report import lines
 from asgi_wsguard.testing.failures import in_a_line
 
 
 class CannotLoad(Exception):
-    """There is no app to check. The text is one line for the user, with what is likely the way out."""
+    """There is no app to check. The text is one line for the user, with the likely remedy."""
 
 
 def load(target: str, *, factory: bool) -> Any:
-    """Import an app, from the working directory too.
+    """Import an app, also from the working directory.
 
     Args:
-        target: ``module:app``, as servers take it; the app may be an attribute of an attribute.
-        factory: call what is there, to get the app. What takes no arguments is called anyway.
+        target: ``module:app``, as for a server; the app may be an attribute of an attribute.
+        factory: call the target to get the app. A function without parameters is called anyway.
 
     Raises:
-        CannotLoad: the module, the attribute, or an app in it is not there.
+        CannotLoad: there is no such module or attribute, or it is not an app.
     """
     name, _, attribute = target.partition(":")
     if not _dotted(name) or not attribute:
@@ -58,7 +58,18 @@ def _module(name: str, attribute: str) -> ModuleType:
         if isinstance(exc, ModuleNotFoundError) and f"{name}.".startswith(f"{exc.name}."):
             hint = "is that its name, and is this the folder to run in?"
             raise CannotLoad(f"there is no module {exc.name!r}, in {folder} or installed; {hint}") from exc
-        raise CannotLoad(f"{name} cannot be imported: {_told(exc)}") from exc
+        missing = _environments() if isinstance(exc, ModuleNotFoundError) else ""
+        raise CannotLoad(f"{name} cannot be imported: {_told(exc)}{missing}") from exc
+
+
+def _environments() -> str:
+    """Return where to install a missing module: with pipx and uvx, the command has its own environment."""
+    apps = os.environ.get("VIRTUAL_ENV") or os.path.join(os.getcwd(), ".venv")
+    if os.path.isdir(apps) and not os.path.samefile(apps, sys.prefix):
+        fix = f"if the app's is {apps}, install 'asgi-wsguard[cli]' there"
+    else:
+        fix = "is it installed there?"
+    return f"; asgi-wsguard runs in the environment {sys.prefix}: {fix}"
 
 
 def _attribute(module: ModuleType, path: str) -> Any:
@@ -86,7 +97,7 @@ def _made(factory: Any, target: str) -> Any:
 
 
 def _takes(app: Any, arguments: int) -> bool:
-    """Tell whether it can be called with so many arguments."""
+    """Return whether it can be called with this many arguments."""
     try:
         inspect.signature(app).bind(*[None] * arguments)
     except (TypeError, ValueError):
@@ -100,5 +111,5 @@ def _told(exc: BaseException) -> str:
 
 
 def _dotted(name: str) -> str:
-    """Return a file's name as that of its module."""
+    """Return the name of a file's module."""
     return name.removesuffix(".py").replace(os.sep, ".").strip(".")

@@ -1,8 +1,8 @@
-"""The ASGI app that a real server serves: the user's, looked at.
+"""The ASGI app that a real server serves: the user's app, observed.
 
-A websocket goes to the user's app, whatever its path. Over HTTP the app tells how the last one goes:
-``GET /reach/<note>`` waits for what a client waits for, and ``GET /left`` for the end, and tells what was found.
-``GET /`` tells that the server answers.
+A websocket goes to the user's app, whatever its path. Over HTTP the state of the last one can be queried:
+``GET /reach/<note>`` waits for what a client waits for, and ``GET /left`` waits for the end and returns the findings.
+``GET /`` shows that the server answers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SETTINGS = "ASGI_WSGUARD_CHECK"
 
 
 class Relay(StrictServer):
-    """Stands between an app and a real server: judges what the app sends, and hands everything on as it is."""
+    """Sits between an app and a real server: checks the app's messages, and forwards everything unchanged."""
 
     def __init__(self, scope: Any, receive: Any, send: Any) -> None:
         extensions = scope.get("extensions") or {}
@@ -42,15 +42,15 @@ class Relay(StrictServer):
         return message
 
     def _take(self, message: Any) -> Exception | None:
-        # After an illegal message nobody knows where the server and the app are.
+        # After an illegal message the state of the server and the app is unknown.
         return None if self.violations else super()._take(message)
 
     async def _deliver(self, message: Any, error: Exception | None) -> None:
-        await self._send(message)  # legal or not: the client shall see what the server makes of it
+        await self._send(message)  # legal or not: the client should see the server's reaction
 
 
 class Observer:
-    """The user's app, and what tells about it."""
+    """The user's app, and the HTTP interface to query it."""
 
     def __init__(self, app: Any, timeout: float) -> None:
         self._bare = Bare(app)
@@ -75,13 +75,13 @@ class Observer:
         return self._visited is not None and await self._visited.reach(note)
 
     async def _left(self, asked: str) -> Any:
-        """Wait for the end of the last websocket, if there is one, and forget it."""
+        """Wait for the end of the last websocket, if there is one, and return its findings."""
         visited, self._visited = self._visited, None
         violations = await visited.judge() if visited is not None else []
         return {"violations": violations, "guarded": self._bare.guarded}
 
 
 def observer() -> Observer:
-    """Return the observer that the environment asks for."""
+    """Return the observer that the environment variables describe."""
     target, factory, timeout = json.loads(os.environ[SETTINGS])
     return Observer(load(target, factory=factory), timeout)

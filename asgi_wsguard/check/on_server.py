@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from asgi_wsguard.check.findings import Findings
@@ -20,10 +21,10 @@ from asgi_wsguard.testing.session import URL
 APP = "asgi_wsguard.check.process:app"
 
 
-def check(server: Server, target: str, *, factory: bool, question: Question, findings: Findings) -> None:
+def check(server: Server, target: str, *, factory: bool, questions: Sequence[Question], findings: Findings) -> None:
     """Start the server with the app, and visit it."""
-    place = f"{question.place} on {server.name}"
-    env = {SETTINGS: json.dumps([target, factory, question.timeout])}
+    place = f"{questions[0].place} on {server.name}"
+    env = {SETTINGS: json.dumps([target, factory, questions[0].timeout])}
     with contextlib.ExitStack() as stack:
         try:
             process = stack.enter_context(running(server, app=APP, env=env))
@@ -31,21 +32,23 @@ def check(server: Server, target: str, *, factory: bool, question: Question, fin
             findings.add(place, Violation("", f"the server did not start: {str(error).strip().splitlines()[-1]}"))
             return
         try:
-            opens = _play(PLAIN, process, place, question, findings)
-            for visit in visits(question.messages, opens=opens):
-                if visit.reads:
-                    _play(visit, process, place, question, findings)
+            for question in questions:
+                place = f"{question.place} on {server.name}"
+                opens = _play(PLAIN, process, place, question, findings)
+                for visit in visits(question.messages, opens=opens):
+                    if visit.reads:
+                        _play(visit, process, place, question, findings)
         except OSError as error:
             findings.add(place, Violation("", f"the server does not answer any more: {error}"))
 
 
 def _play(visit: Visit, process: Running, place: str, question: Question, findings: Findings) -> bool:
-    """Let one client visit the app; tell whether the websocket was open."""
+    """Let one client visit the app; return whether the websocket was open."""
     patience = PATIENCE + question.timeout * (3 + len(question.messages))
 
     def watch(note: str) -> None:
         if not json.loads(get(process.port, f"/reach/{note}", patience)):
-            raise socket.timeout  # the client has waited long enough
+            raise socket.timeout  # the client gives up
 
     seen = visited(
         process.port,
@@ -54,7 +57,7 @@ def _play(visit: Visit, process: Running, place: str, question: Question, findin
         headers=question.headers,
         early=visit.early,
         steps=visit.steps,
-        http2=process.server.http2,
+        http=process.server.http,
         patience=patience,
         watch=watch,
     )
@@ -71,7 +74,7 @@ def _play(visit: Visit, process: Running, place: str, question: Question, findin
 
 
 def _bad_end(seen: Observation) -> str:
-    """Say what the client got where it is not what an app gives that does its work; else nothing."""
+    """Return what the client got, if a working app does not cause that; else an empty string."""
     if seen.fault:
         return f"{describe(seen)}: {seen.fault}"
     denied = seen.status is not None and not seen.opened and seen.status < 500 and not seen.cut

@@ -1,17 +1,17 @@
-"""An app that is visited, in memory or on a real server."""
+"""A visited app, in memory or on a real server."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from asgi_wsguard.check.visits import ANSWERED, AT_REST
-from asgi_wsguard.middleware import aside
+from asgi_wsguard.nesting import bypass_guards
 from asgi_wsguard.report import Violation
 from asgi_wsguard.testing.served import ServedApp
 
 
 class Bare:
-    """The app without the guards in its stack, which stand aside: it shows what it does by itself.
+    """The app, with the guards in its stack bypassed, to see what it does on its own.
 
     Attributes:
         app: the app.
@@ -24,7 +24,7 @@ class Bare:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Call the app."""
-        with aside(scope) as outer:
+        with bypass_guards(scope) as outer:
             try:
                 await self.app(scope, receive, send)
             finally:
@@ -37,7 +37,7 @@ class VisitedApp(ServedApp):
     _late = False
 
     async def reach(self, note: str) -> bool:
-        """Wait until the app was called, has answered, or rests; tell whether the client may go on."""
+        """Wait until the app was called, has answered, or rests; return whether the client may continue."""
         kind, _, said = note.partition("/")
         if kind == ANSWERED:
             late = await self.answer()
@@ -48,11 +48,11 @@ class VisitedApp(ServedApp):
         return not self._late
 
     def _judge_return(self) -> None:
-        if not self._server.violations:  # what comes of an illegal message is no fault of its own
+        if not self._server.violations:  # a consequence of an illegal message is not another fault
             super()._judge_return()
 
     async def judge(self) -> list[Violation]:
-        """Await the app's end, as the client is gone, and return all that it has done wrong."""
+        """Wait until the app has ended, since the client is gone, and return its faults."""
         if not self._late:
             await self.end()
         await self.clean_up()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from asgi_wsguard.probe.model import Early, Leave, Say, Step, Until, Vanish
 
-# What a client waits for; see `VisitedApp.reach`.
+# The state that a client waits for; see `VisitedApp.reach`.
 CALLED = "called"
 ANSWERED = "answered"
 AT_REST = "at-rest"
@@ -15,7 +15,7 @@ AT_REST = "at-rest"
 
 @dataclass(frozen=True)
 class Question:
-    """What each client asks for, and sends."""
+    """The handshake and the messages of each client."""
 
     path: str = "/"
     headers: tuple[tuple[str, str], ...] = ()
@@ -26,13 +26,13 @@ class Question:
 
     @property
     def place(self) -> str:
-        """The path alone: a query may hold secrets."""
+        """Return only the path, because a query may hold secrets."""
         return self.path.partition("?")[0]
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What one client does."""
+    """The behaviour of one client."""
 
     steps: tuple[Step, ...] = ()
     """On the open websocket."""
@@ -46,7 +46,7 @@ PLAIN = Visit((Until(f"{AT_REST}/0"), Leave()))
 
 
 def visits(messages: tuple[str, ...], *, opens: bool) -> Iterator[Visit]:
-    """Return those that follow the plain one, by whether that one has opened the websocket."""
+    """Return the visits after the plain one, depending on whether that one has opened the websocket."""
     yield Visit(early=(Until(CALLED), Vanish()))
     if not opens:
         return

@@ -1,4 +1,4 @@
-"""The command line: one module for each command. Its libraries come with the extra `cli`."""
+"""The command line, with one module for each command. The extra `cli` installs its libraries."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ NEEDED = ("click", "rich", "h11", "h2", "wsproto")
 
 
 def main() -> int:
-    """Run the command that `sys.argv` names, and exit with its status: 2 for wrong input."""
+    """Run the command that `sys.argv` names, and exit with its status, which is 2 for invalid input."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         names = ", ".join(missing)
         print(f"asgi-wsguard: not installed: {names}. Install them: pip install 'asgi-wsguard[cli]'", file=sys.stderr)
         return 2
-    # A file or a pipe may have an encoding without the signs of a table.
+    # A file or a pipe may have an encoding without box-drawing characters.
     for stream in (sys.stdout, sys.stderr):
         cast(TextIOWrapper, stream).reconfigure(errors="replace")
-    # Who is told to end stops what it has started, as with Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # On SIGTERM, stop the servers that were started. A shell starts background jobs with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     from asgi_wsguard.cli.commands import commands
 
     commands.main()

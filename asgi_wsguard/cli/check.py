@@ -1,4 +1,4 @@
-"""Check an app of the user's."""
+"""Checks the user's app."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from asgi_wsguard.check import in_memory, on_server
 from asgi_wsguard.check.findings import Finding, Findings
 from asgi_wsguard.check.load import CannotLoad, load
 from asgi_wsguard.check.visits import Question
+from asgi_wsguard.cli.routes import routed
 from asgi_wsguard.cli.servers import asked_for
 from asgi_wsguard.cli.terminal import terminal
-from asgi_wsguard.probe.servers import Server
+from asgi_wsguard.probe.servers import SERVERS, Server
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A name in HTTP (RFC 9110)."""
 VALUE = re.compile(r"[\t -~\x80-\xff]*")
 OWN = ("connection", "upgrade", "content-length", "transfer-encoding")
-"""Headers that the client sends by itself, besides all that begin with sec-websocket-."""
+"""Headers that the client adds on its own, besides all that begin with sec-websocket-."""
 
 
 def _headers(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -46,10 +47,25 @@ def _token(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     return values
 
 
-def _path(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    if not value.startswith("/"):
-        raise click.BadParameter(f"{value!r} does not begin with a slash, as in /ws?room=1", ctx, param)
-    return value
+def _paths(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not value.startswith("/"):
+            raise click.BadParameter(f"{value!r} does not begin with a slash, as in /ws?room=1", ctx, param)
+    return values
+
+
+def _values(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for value in values:
+        name, equals, content = value.partition("=")
+        if not equals or not name.isidentifier() or not content:
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE, such as room=1", ctx, param)
+        if name in pairs:
+            raise click.BadParameter(f"{name} has two values, {pairs[name]!r} and {content!r}", ctx, param)
+        if {"?", "#"} & {*content}:
+            raise click.BadParameter(f"{content!r} cannot be part of a path, as it holds ? or #", ctx, param)
+        pairs[name] = content
+    return pairs
 
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: float) -> float:
@@ -59,12 +75,26 @@ def _seconds(ctx: click.Context, param: click.Parameter, value: float) -> float:
 
 
 def _servers(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> list[Server]:
-    return [server for server in asked_for(names) if not server.missing()] if names else []
+    return [server for server in asked_for(names, SERVERS) if not server.missing()] if names else []
 
 
 @click.command()
 @click.argument("app", metavar="MODULE:APP")
-@click.option("--path", default="/", show_default=True, callback=_path, help="What the clients ask for.")
+@click.option(
+    "--path",
+    "paths",
+    multiple=True,
+    callback=_paths,
+    help="What the clients ask for. Repeatable. Default: each websocket route of the app.",
+)
+@click.option(
+    "--param",
+    "values",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_values,
+    help="The value of a parameter in the app's routes, such as room=1. Repeatable.",
+)
 @click.option(
     "--header",
     "headers",
@@ -92,25 +122,32 @@ def _servers(ctx: click.Context, param: click.Parameter, names: tuple[str, ...])
     help="A server to visit it on, too, such as daphne; uvicorn is all of uvicorn-*. Repeatable.",
 )
 @click.option("--factory", is_flag=True, help="MODULE:APP is a function that makes the app.")
-def check(app: str, servers: list[Server], timeout: float, factory: bool, **asked: Any) -> int:
+def check(
+    app: str, servers: list[Server], paths: tuple[str, ...], values: dict[str, str], factory: bool, **asked: Any
+) -> int:
     """Find what your app does wrong with websockets.
 
-    Clients visit MODULE:APP in memory: one that closes, one that is gone before the answer, one that vanishes, one that
-    does not read. Each thing that the app does wrong is told in one line, with the clause of the contract and the file
-    and line. The exit status is 1 if there is one, and 2 if there is no app to check.
+    Clients visit each websocket route of MODULE:APP in memory: one that closes, one that leaves before the answer, one
+    that vanishes, one that does not read. Each fault of the app is reported in one line, with the clause of the
+    contract and the file and line. The exit status is 1 if there is a fault, and 2 if nothing could be visited.
     """
     console = terminal()
     findings = Findings(lambda finding: console.print(_line(finding), soft_wrap=True))
-    question = Question(timeout=timeout, **asked)
     try:
         loaded = load(app, factory=factory)
     except CannotLoad as error:
         raise click.UsageError(str(error)) from error
+    routes = () if paths else routed(loaded, values, console)
+    questions = [Question(path=path, **asked) for path in paths or routes or ("/",)]
     # An app that is for trio is checked on a trio server, if on any.
     on_trio = bool(servers) and all(server.name.endswith("-trio") for server in servers)
-    if anyio.run(in_memory.check, loaded, question, findings, backend="trio" if on_trio else "asyncio"):
+    if anyio.run(in_memory.check, loaded, questions, findings, backend="trio" if on_trio else "asyncio"):
         for server in servers:
-            on_server.check(server, app, factory=factory, question=question, findings=findings)
+            on_server.check(server, app, factory=factory, questions=questions, findings=findings)
+    if not paths and not findings.count and len(findings.denied) == len(questions):
+        hint = "are --header and --subprotocol right?" if routes else "name a path by --path"
+        why = "every route" if routes else "shows no websocket routes, and denies /"
+        raise click.UsageError(f"nothing was visited: {app} {'denies ' * bool(routes)}{why}; {hint}")
     console.print(_sum(findings), soft_wrap=True)
     return 1 if findings.count else 0
 
@@ -125,11 +162,9 @@ def _sum(findings: Findings) -> Text:
     count, visits = findings.count, findings.visits
     told = f"{count or 'no'} finding{'s' * (count != 1)} in {visits} visit{'s' * (visits != 1)}"
     text = Text(told, "red" if count else "green")
-    if findings.denied is not None:
-        text.append(
-            f"; the handshake was denied with {findings.denied}: are --path, --header and --subprotocol right?",
-            "yellow",
-        )
+    for path, status in findings.denied.items():
+        hint = "are --path, --header and --subprotocol right?"
+        text.append(f"; the handshake of {path} was denied with {status}: {hint}", "yellow")
     if findings.guarded:
         text.append("; the guard in the app's stack stood aside", "yellow")
     return text

@@ -1,4 +1,4 @@
-"""All the commands, and what becomes of wrong input: one line, and status 2."""
+"""All commands. Invalid input is reported in one line, with status 2."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any, NoReturn
 
 import click
 
+from asgi_wsguard import __version__
 from asgi_wsguard.cli.names import one_of
 
 COMMANDS = {
-    "probe": "Play misbehaving apps on every installed server, without the guard and with it.",
+    "probe": "Run misbehaving apps on every installed server, without the guard and with it.",
     "check": "Find what your app does wrong with websockets.",
+    "compare": "Show what the guard would change for your app, on a real server.",
     "demo": "Serve a page where your browser opens websockets to misbehaving apps, without the guard and with it.",
     "explain": "Say what a clause of the contract is, why, and what servers do without the guard.",
 }
@@ -23,7 +25,7 @@ INTERRUPTED = 130
 
 
 class Commands(click.Group):
-    """A group that tells of every wrong input in one line. What a command returns is the exit status."""
+    """A group that reports invalid input in one line. The return value of a command is the exit status."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Load the command."""
@@ -52,9 +54,9 @@ class Commands(click.Group):
 
 
 @click.group("asgi-wsguard", cls=Commands, invoke_without_command=True)
-@click.version_option(package_name="asgi-wsguard", message="%(package)s %(version)s")
+@click.version_option(__version__, message="asgi-wsguard %(version)s")
 @click.pass_context
 def commands(ctx: click.Context) -> None:
-    """See what ASGI servers and your app do with websockets that do not end well."""
+    """Test what ASGI servers and your app do with websockets that do not end well."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

@@ -1,4 +1,4 @@
-"""Serve the demo page."""
+"""Serves the demo page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import click
 def demo(host: str, port: int) -> None:
     """Serve a page where your browser opens websockets to misbehaving apps, without the guard and with it.
 
-    It shows, side by side, what the browser saw and what stayed behind in the server.
+    It shows, side by side, what the browser saw and what was left behind in the server.
     """
     try:
         from asgi_wsguard.demo.server import listen, serve

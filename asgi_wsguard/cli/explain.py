@@ -1,4 +1,4 @@
-"""Explain a clause of the contract."""
+"""Explains a clause of the contract."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from asgi_wsguard.probe.table import BARE, WRONG, Grid, short
 @click.command()
 @click.argument("clause", required=False)
 def explain(clause: str | None) -> None:
-    """Say what a CLAUSE of the contract (such as H4) is, why, and what servers do without the guard.
+    """Explain a CLAUSE of the contract (such as H4), its reason, and what servers do without the guard.
 
-    The signature of a log line, such as wsguard-H4, will do. Without a CLAUSE, list all of them.
+    The signature of a log line, such as wsguard-H4, works as well. Without a CLAUSE, list all clauses.
     """
     console = terminal()
     if clause is None:
@@ -39,7 +39,7 @@ def explain(clause: str | None) -> None:
 
 def _promise(clause: Clause) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
-    subject = {"D": "the connection", "E": "what holds"}.get(clause.id[0], "the app")
+    subject = {"D": "the connection", "E": "the promise"}.get(clause.id[0], "the app")
     texts = {subject: clause.app, "the client gets": clause.client, "the app sees": clause.sees, "why": clause.why}
     for title, text in texts.items():
         if text:
@@ -60,7 +60,7 @@ def _without(clause: Clause) -> Iterator[str | Table]:
 
 
 def _rows(scenario: Scenario, servers: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[tuple[str, ...]]:
-    """Yield what came of it without the guard, and on which servers."""
+    """Yield each result without the guard, and its servers."""
     alike: dict[str, list[str]] = {}
     for name, cells in servers.items():
         alike.setdefault(cells[scenario.name][0], []).append(name)

@@ -1,4 +1,4 @@
-"""Names that a user typed, looked up among those that exist."""
+"""Looks up names that the user typed."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from asgi_wsguard.contract import CLAUSES
 
 
 def one_of(kind: str, name: str, known: Collection[str], there_is: str = "") -> str:
-    """Return the name as it is known: upper and lower case are the same.
+    """Return the known name, ignoring upper and lower case.
 
     Args:
-        kind: what the name is of, for the message.
+        kind: the kind of thing that the name is for, for the message.
         name: what the user typed.
         known: all names.
-        there_is: what the message says that there is, where the names are too many.
+        there_is: what the message lists instead, if there are too many names.
 
     Raises:
-        click.UsageError: there is no such thing; the message has what is near, and what there is.
+        click.UsageError: there is no such name. The message has similar names, and all names.
     """
     exact = {one.lower(): one for one in known}
     if name.lower() not in exact:
@@ -31,6 +31,6 @@ def one_of(kind: str, name: str, known: Collection[str], there_is: str = "") -> 
 
 
 def every_clause() -> str:
-    """Name all clauses, in short."""
+    """Return a short text that names all clauses."""
     ids = {clause[0]: [one for one in CLAUSES if one[0] == clause[0]] for clause in CLAUSES}
     return ", ".join(f"{section[0]} to {section[-1]}" for section in ids.values())

@@ -7,18 +7,22 @@ from collections.abc import Sequence
 import click
 
 from asgi_wsguard.cli.names import one_of
-from asgi_wsguard.probe.servers import SERVERS, Server
+from asgi_wsguard.probe.servers import Server
 
 
-def asked_for(names: Sequence[str]) -> list[Server]:
-    """Return the servers of these names, of which ``uvicorn`` is all of uvicorn's; of no names, all.
+def asked_for(names: Sequence[str], there: Sequence[Server]) -> list[Server]:
+    """Return the servers with these names, where ``uvicorn`` means all of uvicorn's; all servers without names.
+
+    Args:
+        names: what the user typed.
+        there: the servers to choose from.
 
     Raises:
-        click.UsageError: there is no server of a name, or nothing of it is installed.
+        click.UsageError: there is no server with a name, or it is not installed.
     """
-    known = dict.fromkeys(name for server in SERVERS for name in (_family(server), server.name))
+    known = dict.fromkeys(name for server in there for name in (_family(server), server.name))
     chosen = {one_of("server", name, known) for name in names} or {""}
-    servers = [server for server in SERVERS if chosen & {"", server.name, _family(server)}]
+    servers = [server for server in there if chosen & {"", server.name, _family(server)}]
     for name in chosen:
         those = [server for server in servers if name in ("", server.name, _family(server))]
         if all(server.missing() for server in those):
@@ -27,7 +31,7 @@ def asked_for(names: Sequence[str]) -> list[Server]:
 
 
 def pip(servers: Sequence[Server]) -> str:
-    """Return the command that installs what they miss."""
+    """Return the command that installs their missing packages."""
     return f"pip install {' '.join(dict.fromkeys(name for server in servers for name in server.missing()))}"
 
 

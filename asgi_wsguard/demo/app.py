@@ -1,7 +1,7 @@
-"""The demo's ASGI app: the page's files, and behind them the probe's app, of which each visit is looked at by itself.
+"""The demo's ASGI app: the page's files, and the probe's app, with a separate account of each visit.
 
-``GET /scenarios.json`` is what the page plays; ``GET /left/<visit>/<seconds>`` is the probe's, with the tasks of that
-visit only, as many may run at once, and with the status that the server answered the handshake with.
+``GET /scenarios.json`` returns the scenarios of the page. ``GET /left/<visit>/<seconds>`` is the probe's, with only the
+tasks of that visit, because many may run at once, and with the status of the server's answer to the handshake.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ import json
 from collections import Counter
 from functools import partial
 from importlib.metadata import version
+from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -38,13 +41,18 @@ HEADERS = (
     (b"x-content-type-options", b"nosniff"),
 )
 
+LISTENS: dict[str, str] = {}
+"""The ``host`` that the user has the demo listen on, by name."""
+
 _running: dict[str, int] = {}
 """The visits whose app runs, each with the id of the task that the server runs it in."""
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve the page and its websockets."""
-    if scope["type"] == "websocket":
+    """Serve the page and its websockets, but nothing to foreign pages."""
+    if scope["type"] != "lifespan" and not _is_own(scope):
+        await _refuse(scope, send)
+    elif scope["type"] == "websocket":
         await _visit(scope, receive, send)
     elif scope["type"] == "http":
         await _answer(scope, receive, send)
@@ -52,8 +60,31 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await probe.app(scope, receive, partial(_until_shutdown, send))
 
 
+def _is_own(scope: Scope) -> bool:
+    """Return whether the browser addressed this server by a name that nobody else can give it.
+
+    A foreign page has another origin. A name that was rebound to this address (DNS rebinding) is not an IP address.
+    """
+    headers = {name.lower(): value.decode("latin-1").lower() for name, value in scope["headers"]}
+    host, origin = headers.get(b"host", "localhost"), headers.get(b"origin")
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        if name != "localhost" and name != LISTENS.get("host"):
+            ip_address(name)
+    except ValueError:
+        return False
+    return origin is None or origin in (f"http://{host}", f"https://{host}")
+
+
+async def _refuse(scope: Scope, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close"})
+    else:
+        await _send(send, 403, "text/plain", b"Forbidden")
+
+
 async def _until_shutdown(send: Send, message: Message) -> None:
-    """Send a message of the lifespan; before the last one, end the apps that would hold the server."""
+    """Send a lifespan message. Before the last one, end the apps that would keep the server from stopping."""
     if message["type"] == "lifespan.shutdown.complete":
         for number in [*_running]:
             await probe.left(number, 0, Counter)
@@ -76,7 +107,7 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
     if asked == "reached":
         await probe.app(scope, receive, send)
     elif asked == "left":
-        await _send_json(send, await _left(*more))
+        await _answer_left(send, *more)
     elif asked == "scenarios.json":
         await _send_json(send, _scenarios())
     elif file is not None:
@@ -85,16 +116,28 @@ async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
         await _send(send, 404, "text/plain", b"Not Found")
 
 
-async def _left(number: str, seconds: str) -> dict[str, Any]:
+async def _answer_left(send: Send, *asked: str) -> None:
+    try:
+        number, seconds = asked[0], float(asked[1])
+        found = len(asked) == 2 and 0 <= seconds < inf
+    except (IndexError, ValueError):
+        found = False
+    if found:
+        await _send_json(send, await _left(number, seconds))
+    else:
+        await _send(send, 404, "text/plain", b"Not Found")
+
+
+async def _left(number: str, seconds: float) -> dict[str, Any]:
     def tasks() -> Counter[str]:
         return Counter(task.name for task in owned(number) if id(task.task) != _running.get(number))
 
-    left = await probe.left(number, float(seconds), tasks)
+    left = await probe.left(number, seconds, tasks)
     return {**left, "status": statuses.pop(number, None)}
 
 
 def _scenarios() -> dict[str, Any]:
-    """Return what the page shows."""
+    """Return the content of the page."""
     left_out: dict[str, list[str]] = {}
     for scenario in SCENARIOS:
         if obstacle(scenario):

@@ -1,4 +1,4 @@
-"""What a browser can play of the probe's scenarios, and what it must see of each behind the guard."""
+"""The probe's scenarios that a browser can run, and what it must see of each behind the guard."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ CANNOT: dict[str, Callable[[Scenario], bool]] = {
 
 
 def obstacle(scenario: Scenario) -> str:
-    """Return what a browser cannot do of the scenario; an empty string if it can play it."""
+    """Return the part of the scenario that a browser cannot do; an empty string if it can run it."""
     return next((what for what, needs in CANNOT.items() if needs(scenario)), "")
 
 
 def described(scenario: Scenario) -> dict[str, Any]:
-    """Return what the page needs to know to play the scenario, and to judge what comes of it."""
+    """Return what the page needs to run the scenario, and to judge the result."""
     return {
         "name": scenario.name,
         "clause": scenario.clause,
@@ -43,7 +43,7 @@ def described(scenario: Scenario) -> dict[str, Any]:
 
 
 def promised(outcome: Outcome) -> Iterator[str]:
-    """Say in a few words what the client gets: each of these is right."""
+    """Describe in a few words what the client may get; each of these is right."""
     if isinstance(outcome, OneOf):
         for one in outcome.outcomes:
             yield from promised(one)
@@ -56,9 +56,9 @@ def promised(outcome: Outcome) -> Iterator[str]:
 
 
 def seen(outcome: Outcome) -> Iterator[dict[str, Any]]:
-    """Say what a browser sees when a client gets that: each of these is right.
+    """Describe what a browser sees when a client gets that; each of these is right.
 
-    It tells nobody how a handshake was refused: `status` is what the server wrote, where that is the same on all.
+    A browser does not reveal how a handshake was rejected. `status` is the server's answer, if it is the same on all.
     """
     if isinstance(outcome, OneOf):
         for one in outcome.outcomes:

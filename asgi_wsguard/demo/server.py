@@ -1,4 +1,4 @@
-"""Serves the demo by uvicorn, which the extra `demo` brings."""
+"""Serves the demo with uvicorn, which the extra `demo` installs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.websockets.auto import AutoWebSocketsProtocol
 
-from asgi_wsguard.demo.app import app
+from asgi_wsguard.demo.app import LISTENS, app
 from asgi_wsguard.demo.wire import Overheard
 
 
@@ -19,12 +19,13 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         OSError: the host is unknown, or the port is taken.
     """
+    LISTENS["host"] = host.lower()
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     return socket.create_server(address[:2], family=family)
 
 
 def serve(listener: socket.socket) -> None:
-    """Serve until Ctrl-C. What the apps do wrong is shown on the page, and not logged here."""
+    """Serve until Ctrl-C. The faults of the apps are shown on the page, and not logged here."""
     websockets: Any = AutoWebSocketsProtocol
     config = uvicorn.Config(
         app,

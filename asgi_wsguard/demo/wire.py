@@ -1,4 +1,4 @@
-"""Overhears the status that uvicorn writes as the answer to a handshake: no browser tells it."""
+"""Records the status that uvicorn answers a handshake with, because no browser reveals it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ statuses: dict[str, int] = {}
 
 
 class Overheard:
-    """Mixed into a websocket protocol of uvicorn's: keeps the status that it answers."""
+    """A mix-in for uvicorn's websocket protocols that records the status of the answer."""
 
     def connection_made(self, transport: Any) -> None:
         """Take the connection (called by uvicorn)."""
@@ -26,7 +26,7 @@ class Overheard:
 
 
 class _Transport:
-    """A transport that tells what is written."""
+    """A transport that reports what is written."""
 
     def __init__(self, transport: Any, tell: Callable[[bytes], None]) -> None:
         self._transport = transport

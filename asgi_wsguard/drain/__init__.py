@@ -1,58 +1,57 @@
-"""Leave well: refuse new handshakes, give open websockets time to end, close the rest evenly."""
+"""Graceful shutdown: reject new handshakes, give open websockets a grace period, and close the rest evenly."""
 
 from __future__ import annotations
 
-import logging
 import signal
 import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timezone
+from logging import INFO
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from anyio import sleep
-from anyio.lowlevel import current_token
 
 from ..arguments import check_whole
-from ..denial import DenialResponse
-from ..lifecycle import Verdict
-from ..messages import CloseCode
+from ..report.log import safe_log
+from ..rules.denial import DenialResponse
+from ..rules.lifecycle import Answer
+from ..rules.messages import CloseCode
+from ..runtime import current_loop
+from .drainable import Drainable
 from .listed import OpenConnection
-from .manner import Drained, Manner
-from .running import Running
+from .plan import Drained, DrainPlan
+from .run import DrainRun
 from .signals import OnSignal
-
-if TYPE_CHECKING:
-    from ..connection import Connection
 
 __all__ = ["Drained", "Drainer", "OpenConnection"]
 
-logger = logging.getLogger("asgi_wsguard")
-
 
 CRASH_PATH = 1.1
-"""Seconds. Where a server refuses the close, its crash path ends the connection (O11): daphne looks once a second."""
+"""Seconds for the crash path of a server that refused the close (O11). Daphne (4.2.3) checks once a second."""
 
 
 class _Entry(NamedTuple):
-    loop: object  # that serves the connection
-    called_at: float  # when its app was called, in seconds of the wall clock
+    loop: object  # the event loop that serves the connection
+    called_at: float  # the time when its app was called, in seconds of the wall clock
 
 
 class Drainer:
-    """Drains the websockets of an app, before a deploy say; lists them, and closes chosen ones.
+    """Drains the websockets of an app, for example before a deploy, lists them, and closes selected ones.
 
-    It is given to the middleware, and the app keeps it. One drainer may serve several middlewares of one process.
+    Pass it to the middleware, and keep it in the app. One drainer may serve several middlewares of one process.
 
     Args:
         on_signal: the signals, such as ``[signal.SIGTERM]``, on which to drain before the server's own handler runs.
             Default none: signals are left alone.
-        grace: seconds that open connections have to end by themselves. Default 10.
-        spread: seconds over which those that are left are closed, evenly. Default 10.
-        code: what they are closed with. Default 1012.
-        reason: the reason given with it, up to 123 bytes of UTF-8. Default none.
-        retry_after: seconds after which clients that are turned away may try again. Default 5.
+        grace: seconds that open connections have to end on their own. Default 10.
+        spread: seconds over which the remaining connections are closed, evenly. Default 10.
+        code: their close code. Default 1012.
+        reason: their close reason, up to 123 bytes of UTF-8. Default none.
+        retry_after: seconds after which rejected clients may try again. Default 5.
+        exit_timeout: seconds that an app has to end in a drain once its connection is over, even if it is cleaning up.
+            Then it is cancelled. Default 10.
 
     Raises:
         TypeError: an option has the wrong type.
@@ -68,26 +67,33 @@ class Drainer:
         code: int = CloseCode.SERVICE_RESTART,
         reason: str = "",
         retry_after: int = 5,
+        exit_timeout: float = 10.0,
     ) -> None:
         self._on_signal = OnSignal(on_signal, self._drain_before_it_stops)
-        self._manner = Manner(grace, spread, code, reason)
+        self._plan = DrainPlan(grace, spread, code, reason, exit_timeout)
         check_whole("retry_after", retry_after, 0)
         self._denial = DenialResponse.plain(503, [("retry-after", str(retry_after))])
-        self._connections: dict[Connection, _Entry] = {}
-        self._running: set[Running] = set()
+        self._connections: dict[Drainable, _Entry] = {}
+        self._runs: set[DrainRun] = set()
         self._random = Random()
         self._draining = self._crashed = False
 
     @property
     def draining(self) -> bool:
-        """Whether new handshakes are turned away. It may be read from any thread, by a readiness probe say."""
+        """Whether new handshakes are rejected. It may be read from any thread, for example by a readiness probe."""
         return self._draining
 
     @property
     def connections(self) -> tuple[OpenConnection, ...]:
-        """What is open now, oldest first. It may be read from any thread."""
+        """The connections that are open now, oldest first. It may be read from any thread.
+
+        It includes connections that are over, if their app has kept running for longer than the middleware's
+        ``exit_timeout``.
+        """
         return tuple(
-            _listed(connection, entry) for connection, entry in list(self._connections.items()) if connection.is_open
+            _listed(connection, entry)
+            for connection, entry in list(self._connections.items())
+            if connection.is_open or connection.outlived
         )
 
     async def drain(
@@ -97,65 +103,74 @@ class Drainer:
         spread: float | None = None,
         code: int | None = None,
         reason: str | None = None,
+        exit_timeout: float | None = None,
     ) -> Drained:
-        """Turn new handshakes away, let open connections end, close what is left, and wait for the apps.
+        """Reject new handshakes, let open connections end, close the remaining ones, and wait for the apps.
 
-        From now on, until `resume()`, a handshake gets 503 with ``retry-after``, and so do those that have no answer
-        yet. After `grace` seconds the connections that are left are closed, evenly over `spread` seconds. Their apps
-        see the disconnect, and have ``exit_timeout`` to end; then they are cancelled.
+        From now on, until `resume()`, a new handshake gets 503 with ``retry-after``, and so does one that is not
+        answered yet. After `grace` seconds the remaining connections are closed, evenly over `spread` seconds. Their
+        apps get the disconnect, and have `exit_timeout` to end. Then they are cancelled.
 
-        Where a drain is under way already, this joins it; if this one ends sooner, both go on in its manner. If it
-        is cancelled, and nobody else waits for the drain, no more is closed, but handshakes stay refused.
+        If a drain is already under way, this call joins it. If this one would end sooner, both follow its plan. If all
+        waiting calls are cancelled, no more connections are closed, but handshakes are still rejected.
 
-        It is for the connections of the event loop that it is called in. New handshakes are refused in all.
+        It drains the connections of the event loop that it is called in. New handshakes are rejected in all event
+        loops.
 
         Args:
-            grace: see `Drainer`, as for the others.
-            spread: the same.
-            code: the same.
-            reason: the same.
+            grace: seconds that open connections have to end on their own. Default: that of the `Drainer`.
+            spread: seconds over which the remaining connections are closed. Default: that of the `Drainer`.
+            code: their close code. Default: that of the `Drainer`.
+            reason: their close reason. Default: that of the `Drainer`.
+            exit_timeout: seconds that an app has to end. Default: that of the `Drainer`.
 
         Returns:
-            What became of the connections, when all of their apps have ended. An app that was cancelled and goes on
-            for another ``exit_timeout`` is not waited for.
+            How many connections ended in which way, when all of their apps have ended. An app that was cancelled and
+            keeps running for another `exit_timeout` is not waited for.
 
         Raises:
             TypeError: an argument has the wrong type.
             ValueError: an argument has a value that it cannot have.
         """
-        given: dict[str, Any] = {"grace": grace, "spread": spread, "code": code, "reason": reason}
-        manner = replace(self._manner, **{name: value for name, value in given.items() if value is not None})
+        given: dict[str, Any] = {
+            "grace": grace,
+            "spread": spread,
+            "code": code,
+            "reason": reason,
+            "exit_timeout": exit_timeout,
+        }
+        plan = replace(self._plan, **{name: value for name, value in given.items() if value is not None})
         self._draining = True
-        running = self._in_this_loop(manner)
+        run = self._in_this_loop(plan)
         try:
-            return await running.wait()
+            return await run.wait()
         finally:
-            if running.over and running in self._running:
-                self._running.remove(running)
-                logger.info("[wsguard-D4] drained: %s", running.drained)
+            if run.over and run in self._runs:
+                self._runs.remove(run)
+                safe_log(INFO, "[wsguard-D4] The drain is over: %s.", run.drained)
 
     def resume(self) -> None:
-        """Let handshakes in again, and close no more: the deploy is called off.
+        """Admit handshakes again, and close no more connections, for example because the deploy is called off.
 
-        A drain that is under way returns with what it came to. One in another event loop does so at its next turn.
+        A drain under way returns its result so far. One in another event loop does so at its next turn.
         """
         self._draining = False
-        loop = _this_loop()
-        for running in tuple(self._running):
-            running.call_off(loop)
+        loop = current_loop()
+        for run in tuple(self._runs):
+            run.call_off(loop)
 
-    def _in_this_loop(self, manner: Manner) -> Running:
-        loop = current_token()
-        for running in tuple(self._running):
-            if running.loop == loop and not running.over:
-                running.hurry(manner)
-                return running
+    def _in_this_loop(self, plan: DrainPlan) -> DrainRun:
+        loop = current_loop()
+        for run in tuple(self._runs):
+            if run.loop == loop and not run.over:
+                run.hurry(plan)
+                return run
         connections = [one for one, entry in list(self._connections.items()) if entry.loop == loop]
-        running = Running(connections, manner, self._denial, self._random)
-        self._running.add(running)
-        text = "[wsguard-D1] draining: %d connections have %g s to end, and are then closed over %g s"
-        logger.info(text, len(connections), manner.grace, manner.spread)
-        return running
+        run = DrainRun(connections, plan, self._denial, self._random)
+        self._runs.add(run)
+        text = "[wsguard-D1] The drain begins: %d connections have %g s to end, and are then closed over %g s."
+        safe_log(INFO, text, len(connections), plan.grace, plan.spread)
+        return run
 
     async def _drain_before_it_stops(self) -> None:
         await self.drain()
@@ -165,46 +180,40 @@ class Drainer:
     # For the middleware
 
     @property
-    def refusal(self) -> Verdict:
+    def refusal(self) -> Answer:
         """The answer to a handshake while draining."""
-        return Verdict(self._denial, CloseCode.TRY_AGAIN_LATER)
+        return Answer(self._denial, CloseCode.TRY_AGAIN_LATER)
 
-    def add(self, connection: Connection) -> None:
+    def add(self, connection: Drainable) -> None:
         """Note that the app is about to be called."""
-        self._connections[connection] = _Entry(current_token(), time.time())
-        self._on_signal.watch()
+        self._connections[connection] = _Entry(current_loop(), time.time())
+        self._on_signal.watch(connection)
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: Drainable) -> None:
         """Note that the app has ended."""
         del self._connections[connection]
         self._crashed = self._crashed or connection.crashed
-        for running in tuple(self._running):
-            running.ended(connection)
+        for run in tuple(self._runs):
+            run.ended(connection)
 
     def served(self) -> None:
         """Note that the server stops, or has no lifespan: the app's is over."""
         self._on_signal.restore()
 
-    def overran(self, connection: Connection) -> None:
+    def overran(self, connection: Drainable) -> None:
         """Note that the app is being cancelled, as it went on after the end."""
-        for running in tuple(self._running):
-            running.overran(connection)
+        for run in tuple(self._runs):
+            run.overran(connection)
 
 
-def _listed(connection: Connection, entry: _Entry) -> OpenConnection:
+def _listed(connection: Drainable, entry: _Entry) -> OpenConnection:
     return OpenConnection(
         path=connection.path,
         route=connection.route,
         client=connection.client,
         subprotocol=connection.subprotocol,
+        outlived=connection.outlived,
         since=datetime.fromtimestamp(entry.called_at + connection.answered_after, timezone.utc),
         _connection=connection,
         _loop=entry.loop,
     )
-
-
-def _this_loop() -> object:
-    try:
-        return current_token()
-    except RuntimeError:  # a thread without one
-        return None

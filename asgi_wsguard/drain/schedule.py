@@ -1,4 +1,4 @@
-"""Who is closed when. Pure: the time is given, and so is chance."""
+"""The schedule of the closes in a drain. It is pure: the time is given, and so is the random generator."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# So many in one turn of the event loop, so that it is never held for long: benchmarks/drain.py measures it.
+# Closes in one iteration of the event loop, so that it is never blocked for long. benchmarks/drain.py measures it.
 AT_ONCE = 20
 
 
 class Schedule(Generic[T]):
-    """Spreads things evenly over a time: each has its share of it, in order, and its turn at a random moment of that.
+    """Spreads things evenly over a time. Each gets a share of it, in order, and its turn at a random moment of that.
 
     Args:
-        things: what has a turn.
-        begins: when the time begins.
-        spread: how long it is, in seconds.
-        random: where chance comes from.
+        things: the things that get a turn.
+        begins: the begin of the time.
+        spread: its length, in seconds.
+        random: the random generator.
     """
 
     def __init__(self, things: Collection[T], begins: float, spread: float, random: Random) -> None:
@@ -32,16 +32,16 @@ class Schedule(Generic[T]):
 
     @property
     def next(self) -> float:
-        """When the next turn is; `inf` if there is none."""
+        """The time of the next turn; `inf` if there is none."""
         return next(iter(self._turns.values()), inf)
 
     def due(self, now: float) -> list[T]:
-        """Take those whose turn it is by now, but not too many at once: then `next` has passed already."""
+        """Remove and return things whose turn has come, but not too many at once: `next` may then be in the past."""
         due: list[T] = []
         while self.next <= now and len(due) < AT_ONCE:
             due.append(self._turns.popitem(last=False)[0])
         return due
 
     def remove(self, thing: T) -> None:
-        """Take one out that needs its turn no more, if it has one."""
+        """Remove a thing that no longer needs its turn, if it has one."""
         self._turns.pop(thing, None)

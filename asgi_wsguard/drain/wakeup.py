@@ -1,7 +1,7 @@
-"""How an event loop hears of a signal, and how it can be made to hear of it later.
+"""The wakeup file descriptor, by which an event loop learns of a signal, replaced to delay the signal.
 
-What a server hands to ``loop.add_signal_handler()`` is not called by Python's own signal handler, which is a dummy
-there: the interpreter writes the signal's number into the wakeup file descriptor, and the loop reads it.
+A callback that a server passes to ``loop.add_signal_handler()`` is not called by Python's signal handler, which is a
+dummy there: the interpreter writes the signal's number to the wakeup file descriptor, and the loop reads it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NONE = -1
 
 
 class Wakeup:
-    """Takes the place of the loop's wakeup file descriptor, and hands on all but the signals that have to wait."""
+    """Replaces the loop's wakeup file descriptor, and forwards all signals except those that have to wait."""
 
     def __init__(self, waiting: Collection[int]) -> None:
         self._waiting = frozenset(waiting)
@@ -26,7 +26,7 @@ class Wakeup:
         self._replaced = NONE
 
     def take(self) -> None:
-        """Take its place, if there is one, and it is not taken."""
+        """Replace the file descriptor, if there is one and it is not replaced yet."""
         loop = _loop_that_reads_it()
         if loop is None:
             return
@@ -43,7 +43,7 @@ class Wakeup:
             loop.add_reader(reader, self._hand_on, reader)
 
     def put_back(self) -> None:
-        """Put back what was there, unless somebody else has taken our place. It may be called by a signal handler."""
+        """Restore the file descriptor, unless it was replaced by another one. A signal handler may call this."""
         if self._pair is None:
             return
         reader, writer = self._pair
@@ -72,7 +72,7 @@ class Wakeup:
 
 
 def _loop_that_reads_it() -> asyncio.AbstractEventLoop | None:
-    # trio's is only there to wake it. On Windows no event loop has an add_signal_handler().
+    # trio's only wakes trio. On Windows no event loop has add_signal_handler().
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:

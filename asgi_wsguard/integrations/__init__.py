@@ -1,36 +1,51 @@
-"""What knows another library. Each module here is imported only where its library already is."""
+"""Knowledge of other libraries. Each module here is imported only if its library already is."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ..lifecycle import Verdict
+from ..rules.lifecycle import Answer
 
 
-def verdict(exc: BaseException, *, accepted: bool) -> Verdict | None:
-    """Return the answer that an exception asks for by itself, or `None` for a crash."""
+def answer(exc: BaseException, *, accepted: bool) -> Answer | None:
+    """Return the answer that an exception asks for; `None` for a crash, or if the exception cannot be read."""
     if "starlette.exceptions" not in sys.modules:
         return None
-    from . import starlette
+    # Reading an exception may raise anything, and the client must get an answer regardless.
+    try:
+        from . import starlette
 
-    return starlette.verdict(exc, accepted=accepted)
+        return starlette.answer(exc, accepted=accepted)
+    except BaseException:
+        return None
 
 
-def is_disconnect(exc: BaseException) -> bool:
-    """Tell whether an exception only says that the client has left."""
+def is_disconnect(exc: BaseException, *, left: bool) -> bool:
+    """Return whether an exception only says that the client has left.
+
+    Args:
+        exc: the exception that escaped from an app.
+        left: the client has left.
+    """
     if "starlette.websockets" not in sys.modules:
         return False
-    from . import starlette
+    try:
+        from . import starlette
 
-    return starlette.is_disconnect(exc)
+        return starlette.is_disconnect(exc, left=left)
+    except BaseException:
+        return False
 
 
 def route(app: object, path: str) -> str:
-    """Return the template of the path for an app whose framework keeps its route to itself."""
-    if "channels.routing" not in sys.modules:
-        return ""
-    from . import channels
+    """Return the template of the path for an app whose framework does not put it into the scope."""
+    found = ""
+    if "channels.routing" in sys.modules:
+        from . import channels
 
-    return channels.route(app, path)
+        found = channels.route(app, path)
+    if not found and "blacksheep" in sys.modules:
+        from . import blacksheep
+
+        found = blacksheep.route(app, path)
+    return found

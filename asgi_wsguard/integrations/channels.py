@@ -1,4 +1,4 @@
-"""Django Channels: its routers hand on copies of the scope, so the route is looked up again."""
+"""Django Channels: its routers pass on copies of the scope, so the route is looked up again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 
 
 def route(app: Any, path: str) -> str:
-    """Return the pattern of the path, as it is in the `URLRouter` inside the app; empty where there is none."""
+    """Return the pattern of the path in the `URLRouter` inside the app; empty if there is none."""
     router = _router(app)
     template = ""
     while router is not None:

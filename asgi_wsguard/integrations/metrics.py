@@ -1,4 +1,4 @@
-"""The metrics: names, labels, buckets, and how a report becomes figures. A subclass knows who keeps them."""
+"""The metrics: names, labels, buckets, and how a report is counted. A subclass stores the figures."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ Record = Callable[[float], object]
 """Adds to a counter, or observes in a histogram."""
 
 OTHER = "_OTHER"
-"""What stands for a value when there are too many: the word of OpenTelemetry's semantic conventions."""
+"""Replaces a value when there are too many: the word of OpenTelemetry's semantic conventions."""
 
 MOST = 100
-"""How many distinct routes, error strings, and close codes of the app's an observer counts apart."""
+"""The number of routes, error texts, and close codes of the app that an observer distinguishes."""
 
 PROTOCOL_CODES = range(1000, 1016)
-"""The close codes that RFC 6455 and its registry know. Of the others, a client may send four thousand."""
+"""The close codes that RFC 6455 and its registry define. A client may send four thousand others."""
 
 ACCEPTED = "accepted"
-"""The outcome of a handshake after which the websocket was open; what became of that is another metric."""
+"""The outcome of a handshake after which the websocket was open. The outcome of that is another metric."""
 
 NO_FAILURES = frozenset({Outcome.DENIED_WITHOUT_EXTENSION, Outcome.TURNED_AWAY})
-"""What was told as far as it could be, and what was meant: at a deploy."""
+"""Not failures: a denial that the server could not send in full, and a rejection during a deploy."""
 
 
 class Kind(enum.Enum):
-    """What an instrument can do."""
+    """The kind of an instrument."""
 
     COUNTER = "counter"
     UP_DOWN_COUNTER = "up-down counter"
@@ -42,11 +42,11 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, eq=False)
 class Metric:
-    """One metric, in OpenTelemetry's words. Prometheus has the same ones, with underscores for the dots.
+    """One metric, in OpenTelemetry's terms. Prometheus has the same names, with underscores for the dots.
 
     Attributes:
-        name: after the semantic conventions' rules, in the namespace ``wsguard``.
-        kind: what it can do.
+        name: by the rules of the semantic conventions, in the namespace ``wsguard``.
+        kind: the kind of the instrument.
         unit: in UCUM, such as ``s``.
         description: one sentence.
         labels: the names of its attributes; those in the namespace ``wsguard`` are ours.
@@ -68,11 +68,18 @@ OPEN_CONNECTIONS = Metric(
     "Websockets that are open now.",
     ("http.route",),
 )
+OUTLIVING_APPS = Metric(
+    "wsguard.outliving_apps",
+    Kind.UP_DOWN_COUNTER,
+    "{app}",
+    "Apps that are still running, longer than exit_timeout after their websocket was over.",
+    ("http.route",),
+)
 HANDSHAKES = Metric(
     "wsguard.handshakes",
     Kind.COUNTER,
     "{handshake}",
-    "Handshakes, by what became of them.",
+    "Handshakes, by outcome.",
     (
         "http.route",
         "wsguard.outcome",
@@ -88,7 +95,7 @@ HANDSHAKE_DURATION = Metric(
     "s",
     "Time from the call of the app to the answer to the handshake.",
     ("http.route", "wsguard.outcome"),
-    # Those of http.server.request.duration, and what lies around the default handshake_timeout.
+    # Those of http.server.request.duration, and values around the default handshake_timeout.
     (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 30.0),
 )
 CONNECTION_DURATION = Metric(
@@ -110,10 +117,10 @@ VIOLATIONS = Metric(
     "wsguard.violations",
     Kind.COUNTER,
     "{violation}",
-    "What apps did against the ASGI specification, by clause of the contract.",
+    "Violations of the ASGI specification by apps, by clause of the contract.",
     ("http.route", "wsguard.clause"),
 )
-METRICS = (OPEN_CONNECTIONS, HANDSHAKES, HANDSHAKE_DURATION, CONNECTION_DURATION, CLOSES, VIOLATIONS)
+METRICS = (OPEN_CONNECTIONS, OUTLIVING_APPS, HANDSHAKES, HANDSHAKE_DURATION, CONNECTION_DURATION, CLOSES, VIOLATIONS)
 
 
 def translated(name: str) -> str:
@@ -136,13 +143,7 @@ class _Few:
 
 
 class Metrics(abc.ABC):
-    """An observer that counts. It may be used from any number of event loops and threads.
-
-    Attributes:
-        waits: that it does not, so that the guard runs it without a task of its own.
-    """
-
-    waits = False
+    """An observer that counts. It may be used from any number of event loops and threads."""
 
     def __init__(self) -> None:
         self._records: dict[tuple[Metric, Labels], Record] = {}
@@ -164,8 +165,12 @@ class Metrics(abc.ABC):
         """Count a websocket that was accepted."""
         self._record(OPEN_CONNECTIONS, 1, self._route(route))
 
-    async def __call__(self, report: ConnectionReport) -> None:
-        """Count what became of a connection."""
+    def outlive(self, route: str, change: int) -> None:
+        """Count an app that outlives its client up, or down when it has ended."""
+        self._record(OUTLIVING_APPS, change, self._route(route))
+
+    def __call__(self, report: ConnectionReport) -> None:
+        """Count the result of a connection."""
         route = self._route(report.route)
         outcome = report.outcome.value if report.open_for is None else ACCEPTED
         self._record(HANDSHAKES, 1, route, outcome, report.status or "", *self._failure(report), report.http_version)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from importlib.metadata import version
 from threading import Lock
 from typing import Callable
 
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter
 
+from .. import __version__
 from .metrics import METRICS, Kind, Labels, Metric, Metrics, Record
 
 
@@ -36,7 +36,7 @@ Bind = Callable[[Attributes], Record]
 
 @functools.lru_cache  # a second instrument of the same name would not be asked
 def _instruments(meter_provider: MeterProvider | None) -> dict[Metric, Bind]:
-    meter = get_meter("asgi_wsguard", version("asgi-wsguard"), meter_provider)
+    meter = get_meter("asgi_wsguard", __version__, meter_provider)
     return {metric: _instrument(meter, metric) for metric in METRICS}
 
 

@@ -14,11 +14,12 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, Literal
 
 import anyio
 
 from asgi_wsguard import ConnectionReport, WebSocketGuardMiddleware
+from asgi_wsguard.options import raises_after_end
 from asgi_wsguard.probe.respond import respond
 from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.visit import VISIT, Visit
@@ -67,7 +68,7 @@ def _served(kind: str, name: str) -> App:
     scenario = _BY_NAME[name]
     served = scenario.app
     if kind != "bare":
-        crash_path = "raise" if kind == "raising" else "close"
+        crash_path: Literal["raise", "auto"] = "raise" if kind == "raising" else "auto"
         for _ in range(scenario.guards):
             served = WebSocketGuardMiddleware(
                 served, without_extension=crash_path, observers=[_observe], **scenario.options
@@ -82,7 +83,9 @@ async def _observe(report: ConnectionReport) -> None:
 async def _websocket(scope: Scope, receive: Receive, send: Send) -> None:
     _, kind, name, number = scope["path"].split("/")
     serve = _served(kind, name)
-    visit = _visits[number] = Visit(extension="websocket.http.response" in (scope.get("extensions") or {}))
+    visit = _visits[number] = Visit(
+        extension="websocket.http.response" in (scope.get("extensions") or {}), drops=not raises_after_end(scope)
+    )
     token = VISIT.set(visit)
     try:
         with visit.server:
@@ -111,7 +114,7 @@ async def _http(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, answer)
 
 
-# What is no websocket passes the guard on every server, too (E5).
+# What is not a websocket passes the guard on every server, too (E5).
 _guarded_http = WebSocketGuardMiddleware(_http)
 
 
@@ -142,7 +145,7 @@ async def left(number: str, seconds: float, tasks: Callable[[], Counter[str]]) -
 
     await _wait_until(ended, seconds)
     called = number in _visits
-    visit = _visits[number] if called else Visit(extension=False)
+    visit = _visits[number] if called else Visit(extension=False, drops=False)
     running = called and not visit.over.is_set()
     if running:
         visit.server.cancel()
@@ -156,6 +159,7 @@ async def left(number: str, seconds: float, tasks: Callable[[], Counter[str]]) -
         "reports": visit.reports,
         "raised": visit.raised,
         "extension": visit.extension,
+        "drops": visit.drops,
     }
 
 

@@ -1,4 +1,4 @@
-"""What a scenario is made of: an app, what its client does, and what must come of it."""
+"""What a scenario is made of: an app, what its client does, and the result that it must have."""
 
 from __future__ import annotations
 
@@ -126,9 +126,11 @@ class Scenario:
     app_sees: tuple[str, ...] | None = ()
     """What the app noted; `None`: it depends."""
     raises: str | None = ""
-    """The exception that goes on to the server, and shows in its log; `None`: it depends."""
+    """The exception that reaches the server, and shows in its log; `None`: it depends."""
     logs: str | None = ""
     """The level and the clause of the line that the guard logs; `None`: it depends."""
+    dropped: Mapping[str, Any] = field(default_factory=dict)
+    """What else is expected where the server's ASGI version drops what is sent after the end (O7)."""
     early: tuple[Early, ...] = ()
     """What the client does before it waits for the answer to its handshake."""
     steps: tuple[Step, ...] = ()
@@ -142,5 +144,7 @@ class Scenario:
     """The client is done after so many seconds, not earlier."""
     app_stays: float = 0.0
     """The app has ended after so many seconds, not earlier."""
+    outlives: bool = False
+    """The server tells the app nothing of its client's leaving, so that it runs on: nothing is asked of it."""
     company: bool = False
     """Another client is there already, and stays meanwhile."""

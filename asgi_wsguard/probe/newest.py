@@ -23,5 +23,5 @@ def newest() -> dict[str, Any]:
 
 
 def holds(cell: str) -> bool:
-    """Tell whether the contract held in each play."""
+    """Return whether the contract held in each play."""
     return BUT not in cell

@@ -1,4 +1,4 @@
-"""What came of the scenarios on each server, bare and guarded: as objects, and as JSON.
+"""The results of the scenarios on each server, bare and guarded: as objects, and as JSON.
 
 Version 1 of the JSON, where everything is there always:
 
@@ -40,7 +40,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Cell:
-    """What came of one scenario on one server."""
+    """The result of one scenario on one server."""
 
     client: str
     """What the client got, in a few words."""
@@ -59,7 +59,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Pair:
-    """What came of a scenario without the guard and with it."""
+    """The results of a scenario without the guard and with it."""
 
     bare: Cell
     guarded: Cell
@@ -67,7 +67,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Played:
-    """What came of the scenarios on one server."""
+    """The results of the scenarios on one server."""
 
     versions: Mapping[str, str]
     """Of the packages that make the server."""
@@ -77,7 +77,7 @@ class Played:
 
 @dataclass(frozen=True)
 class Results:
-    """What came of the scenarios on all servers."""
+    """The results of the scenarios on all servers."""
 
     servers: Mapping[str, Played]
     """By the name of the server."""

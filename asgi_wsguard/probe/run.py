@@ -17,13 +17,13 @@ AT_ONCE = 2 * (os.cpu_count() or 1)
 """Processes of servers. They wait more than they work."""
 
 BARE_PATIENCE = 1.5
-"""Seconds. Without the guard many a client waits for ever; daphne answers after a second at the latest."""
+"""Seconds. Without the guard many a client waits forever; daphne answers after a second at the latest."""
 
 
 class Series:
     """The scenarios on one server, one after the other, without the guard or with it.
 
-    What hung or stayed behind may harm what comes next. So the server is started anew then.
+    What hung or stayed behind may harm what comes next. So the server is restarted then.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Series:
         self._stopped = False
 
     def play(self) -> dict[str, Cell]:
-        """Play the scenarios, and return what came of each, by its name.
+        """Play the scenarios, and return the result of each, by its name.
 
         Raises:
             RuntimeError: the server did not start; its output is in the message.
@@ -61,7 +61,7 @@ class Series:
         return {result.scenario.name: cell(result) for result in self.results()}
 
     def results(self) -> Iterator[Result]:
-        """Play the scenarios, and yield what came of each; raise as `play` does."""
+        """Play the scenarios, and yield the result of each; raise as `play` does."""
         patience = PATIENCE if self.guarded else BARE_PATIENCE
         with contextlib.ExitStack() as stack:
             for scenario in self._scenarios:
@@ -70,7 +70,7 @@ class Series:
                 if self._stopped:
                     break
                 result = play(self._serving, scenario, guarded=self.guarded, patience=patience)
-                if result.seen.hung or cell(result).left:
+                if result.seen.hung or cell(result).left or not self.server.lasts:
                     stack.close()
                     self._serving = None
                 self._done()
@@ -94,7 +94,7 @@ def run(
         done: called whenever a scenario has been played, twice for each on each server; from any thread.
 
     Returns:
-        What came of it; and of each server that did not start, what it said.
+        The results; and of each server that did not start, what it said.
     """
     series = [Series(server, scenarios, guarded=guarded, done=done) for server in servers for guarded in (False, True)]
     with ThreadPoolExecutor(AT_ONCE) as pool:

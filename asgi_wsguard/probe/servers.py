@@ -19,6 +19,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from asgi_wsguard.probe.certificate import CERTIFICATE, KEY, self_signed
+from asgi_wsguard.probe.differences import (
+    CUT_SHORT,
+    DAPHNE,
+    GRANIAN,
+    HYPERCORN_HTTP2,
+    HYPERCORN_HTTP3,
+    REFUSED,
+    UVICORN_WEBSOCKETS,
+)
 from asgi_wsguard.probe.model import Closed, Cut, Denied, OneOf, Outcome, Scenario
 
 if TYPE_CHECKING:
@@ -36,20 +46,27 @@ class Server:
     """Python's arguments, with ``{port}`` and ``{app}``."""
     needs: Mapping[str, str] = field(default_factory=dict)
     """The modules that it is made of, and what pip calls each."""
-    http2: bool = False
-    """The client speaks HTTP/2 to it: extended CONNECT, RFC 8441."""
+    http: int = 1
+    """The version of HTTP that the client speaks to it: over 2 and 3, extended CONNECT (RFC 8441 and 9220)."""
+    lasts: bool = True
+    """It serves on when a client has been there; otherwise it is restarted for each."""
     denial: bool = True
     """It has the ``websocket.http.response`` extension; without, every denial is a 403."""
     close_reason: bool = True
     """It sends the reason of a close."""
+    drops: bool = False
+    """Its ASGI version, before 2.4, drops what is sent after the end; otherwise that raises."""
+    crash: bool = False
+    """Its own crash path denies with 500, although it has no denial extension."""
     instead: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """What else is expected of a scenario, by its name, because no guard can make the server do it."""
     own_errors: tuple[str, ...] = ()
-    """Exceptions that it logs by itself, whatever the app does."""
+    """Exceptions that it logs of its own, whatever the app does."""
 
-    def arguments(self, port: int, app: str = APP) -> list[str]:
-        """Return the arguments that start it on the port."""
-        return self.command.format(port=port, app=app).split()
+    def arguments(self, port: int, app: str = APP, folder: str = "") -> list[str]:
+        """Return the arguments that start it on the port; over QUIC, with the certificate of that folder."""
+        files = {"certificate": f"{folder}/{CERTIFICATE}", "key": f"{folder}/{KEY}"}
+        return self.command.format(port=port, app=app, **files).split()
 
     def missing(self) -> list[str]:
         """Return what pip must install before it can start."""
@@ -61,7 +78,15 @@ class Server:
 
     def expects(self, scenario: Scenario) -> Scenario:
         """Return the scenario with what this server can do of it."""
+        if self.drops:
+            scenario = replace(scenario, **scenario.dropped)
+        if not self.lasts and isinstance(scenario.client_gets, Closed):
+            # The client's close frame ends it while the app or the guard may still be at their own end.
+            scenario = replace(scenario, logs=None, raises=None)
         scenario = replace(scenario, **self.instead.get(scenario.name, {}))
+        denied = isinstance(scenario.client_gets, Denied) and scenario.client_gets.status == 500
+        if self.crash and denied and scenario.raises:
+            return replace(scenario, client_gets=Denied(500, body=None))
         if not self.denial and scenario.clause in ("H6", "H8"):
             scenario = replace(scenario, logs="WARNING H9")
         return replace(scenario, client_gets=self._sends(scenario.client_gets))
@@ -76,22 +101,6 @@ class Server:
         return outcome
 
 
-REFUSED = "invalid close code"
-"""In the text of the exception by which daphne refuses one."""
-
-
-NEVER_STUCK: Mapping[str, Any] = {
-    "client_gets": OneOf((Closed(1000, messages=None), Closed(1006, messages=None))),
-    "app_sees": (),
-    "logs": "DEBUG O1",
-    "client_waits": 0.0,
-    "steps": (),
-}
-"""It takes all that the app sends, and keeps what the client does not read."""
-
-CUT_SHORT: Mapping[str, Any] = {"closes-and-left": {"client_gets": OneOf((Closed(4001), Closed(1000), Closed(1006)))}}
-"""It takes the client's close for the answer to its own, and cuts the connection before that one is out."""
-
 UVICORN = {"uvicorn": "uvicorn", "websockets": "websockets"}
 HYPERCORN = {"hypercorn": "hypercorn", "wsproto": "wsproto"}
 ANYCORN = {"anycorn": "anycorn", "wsproto": "wsproto"}
@@ -102,51 +111,42 @@ SERVERS = (
         "uvicorn-websockets",
         "-m uvicorn --ws websockets --port {port} {app}",
         UVICORN,
-        instead={
-            # It answers as soon as the denial begins, and takes what there is of the body for the whole.
-            "raises-inside-body": {"client_gets": Denied(401, body=b"half")},
-            # It takes no message while another one is stuck.
-            "returns-in-vain": {"logs": "ERROR O1", "raises": "AssertionError"},
-        },
+        instead=UVICORN_WEBSOCKETS,
     ),
     Server(
         "uvicorn-wsproto", "-m uvicorn --ws wsproto --port {port} {app}", {"uvicorn": "uvicorn", "wsproto": "wsproto"}
     ),
-    Server("hypercorn-asyncio", "-m hypercorn -k asyncio -b 127.0.0.1:{port} {app}", HYPERCORN),
+    Server("hypercorn-asyncio", "-m hypercorn -k asyncio -b 127.0.0.1:{port} {app}", HYPERCORN, drops=True),
     Server(
         "hypercorn-trio",
         "-m hypercorn -k trio -b 127.0.0.1:{port} {app}",
         {**HYPERCORN, "trio": "trio"},
         instead=CUT_SHORT,
+        drops=True,
     ),
-    Server("hypercorn-uvloop", "-m hypercorn -k uvloop -b 127.0.0.1:{port} {app}", {**HYPERCORN, "uvloop": "uvloop"}),
+    Server(
+        "hypercorn-uvloop",
+        "-m hypercorn -k uvloop -b 127.0.0.1:{port} {app}",
+        {**HYPERCORN, "uvloop": "uvloop"},
+        drops=True,
+    ),
     Server(
         "hypercorn-http2",
         # It never ends the stream of an app that crashed: the client gets out when the idle connection is cut.
         "-m hypercorn -k asyncio --keep-alive 1 -b 127.0.0.1:{port} {app}",
         {**HYPERCORN, "h2": "h2"},
-        http2=True,
-        # It forgets the stream with its close frame, and stumbles over the client's,
+        http=2,
         own_errors=("KeyError: 1",),
-        instead={
-            # which cancels the app.
-            "waits-until-left": {"logs": "DEBUG O3", "app_stays": 0.0},
-            "ignores-everything": {"logs": "DEBUG O3", "app_stays": 0.0},
-            "pushes-until-left": {"logs": None},
-            "lives-on": {"logs": None},
-            "stays-after-close": {"logs": "", "app_stays": 0.0},
-            "loops-after-leaving": {"app_sees": None},
-            "loops-after-close": {"app_sees": None},
-            # It lets no app wait for a client that does not read.
-            "sends-in-vain": NEVER_STUCK,
-        },
+        instead=HYPERCORN_HTTP2,
+        drops=True,
     ),
-    Server("anycorn-asyncio", "-m anycorn -k asyncio -b 127.0.0.1:{port} {app}", ANYCORN),
+    Server("anycorn-asyncio", "-m anycorn -k asyncio -b 127.0.0.1:{port} {app}", ANYCORN, drops=True),
     Server(
         "anycorn-trio",
         "-m anycorn -k trio -b 127.0.0.1:{port} {app}",
         {**ANYCORN, "trio": "trio"},
         instead=CUT_SHORT,
+        drops=True,
     ),
     Server(
         "daphne",
@@ -154,44 +154,24 @@ SERVERS = (
         {"daphne": "daphne"},
         denial=False,
         close_reason=False,
-        # It sends 1000 and 3000-4999 only, but 1011 when the app has crashed (O11).
-        instead={
-            "accepts-and-is-cancelled": {"client_gets": Closed(1011), "logs": "ERROR O3", "raises": REFUSED},
-            "closes-1006": {"logs": "ERROR O2", "raises": REFUSED},
-            "closes-1015": {"logs": "ERROR O2", "raises": REFUSED},
-            "idles": {"client_gets": Closed(1011), "app_sees": (), "logs": "ERROR O13", "raises": REFUSED},
-            **CUT_SHORT,
-            # Either the app is cancelled, or a send of its own fails first.
-            "lives-on": {"client_gets": Closed(1011, messages=None), "logs": "ERROR O14", "raises": None},
-            "lives-and-left": {"client_gets": OneOf((Closed(1000), Closed(1011)))},
-            "sends-in-vain": NEVER_STUCK,
-            "returns-in-vain": {"logs": "DEBUG O1"},
-        },
+        instead=DAPHNE,
         own_errors=("CancelledError", REFUSED),  # up to a second late
+        drops=True,
+        crash=True,
     ),
     Server(
         "granian",
         "-m granian --interface asgi --port {port} {app}",
         {"granian": "granian"},
-        instead={
-            # It takes the body of a denial in one piece only: the app sees its error, and the client the status (H7).
-            **{
-                name: {"client_gets": Denied(401, body=b""), "logs": "ERROR H7", "raises": "RuntimeError"}
-                for name in ("denies", "returns-inside-body", "raises-inside-body")
-            },
-            # It tells nobody that the client has left before the handshake is answered, and refuses the answer then.
-            **{
-                name: {"app_sees": ("waiting",), "logs": "ERROR H4", "raises": "RuntimeError"}
-                for name in ("accepts-too-late", "accepts-after-reset", "denies-too-late")
-            },
-            "never-decides": {"logs": "ERROR H4", "raises": "RuntimeError"},
-        },
+        instead=GRANIAN,
+        drops=True,
     ),
     Server(
         "gunicorn-asgi",
         "-m gunicorn --no-control-socket -k asgi -b 127.0.0.1:{port} {app}",
         {"gunicorn": "gunicorn"},
         denial=False,
+        crash=True,
     ),
     Server(
         "gunicorn-uvicorn",
@@ -199,6 +179,20 @@ SERVERS = (
         {"gunicorn": "gunicorn", "uvicorn_worker": "uvicorn-worker", **UVICORN},
     ),
 )
+
+HYPERCORN_OVER_HTTP3 = Server(
+    "hypercorn-http3",
+    "-m hypercorn -k asyncio -b 127.0.0.1:{port} --quic-bind 127.0.0.1:{port} --certfile {certificate} --keyfile {key} "
+    "{app}",
+    {**HYPERCORN, "aioquic": "aioquic"},
+    http=3,
+    lasts=False,
+    instead=HYPERCORN_HTTP3,
+    own_errors=("CancelledError", "is shutting down"),
+    drops=True,
+)
+SETUPS = (*SERVERS, HYPERCORN_OVER_HTTP3)
+"""With what only the probe and the contract's tests can deal with, as it does not outlast its clients."""
 
 
 @dataclass(frozen=True)
@@ -237,8 +231,8 @@ def running(
         python: the interpreter that it runs on.
         env: what its environment has beside this one's.
         folder: where it runs. Default where this one does.
-        tls: how it is asked; `None` without TLS.
-        patience: seconds that it has in the end to stop by itself.
+        tls: how it is asked; `None` without TLS, and over QUIC, which has a certificate of its own.
+        patience: seconds that it has in the end to stop on its own.
         port: where it listens. Default a free one.
 
     Raises:
@@ -247,9 +241,10 @@ def running(
     port = free_port() if port is None else port
     with tempfile.TemporaryDirectory() as logs:
         logfile = Path(logs, "log")
+        tls = self_signed(Path(logs)) if server.http == 3 else tls
         with logfile.open("wb") as output:
             process = subprocess.Popen(
-                [python, *server.arguments(port, app)],
+                [python, *server.arguments(port, app, logs)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -266,7 +261,7 @@ def running(
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> bool:
-    """Ask the process to end, and make it after that many seconds; tell whether it ended by itself."""
+    """Ask the process to end, and make it after that many seconds; return whether it ended on its own."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(patience)
@@ -304,7 +299,7 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], server: Running, pa
 
 
 def answers(port: int, patience: float = 5.0, tls: TLS | None = None) -> bool:
-    """Tell whether the server answers a plain request."""
+    """Return whether the server answers a plain request."""
     try:
         get(port, "/", patience, tls)
     except OSError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
@@ -67,18 +67,29 @@ def summary(results: Results) -> Grid:
     """Return in how many scenarios the contract held on each server."""
     rows = []
     for name, played in results.servers.items():
-        pairs = played.results.values()
-        held = [[pair.bare.holds for pair in pairs], [pair.guarded.holds for pair in pairs]]
+        held = _held(played.results.values())
         counts = [f"{'' if all(holds) else f'{WRONG} '}{sum(holds)} of {len(holds)}" for holds in held]
         rows.append((name, *counts, ", ".join(f"{package} {release}" for package, release in played.versions.items())))
     return Grid(("the contract held on", BARE, GUARDED, "releases"), rows)
 
 
+def in_all(results: Results) -> Iterator[str]:
+    """Yield a line of sums for each server."""
+    for name, played in results.servers.items():
+        pairs = played.results.values()
+        bare, guarded = (f"{sum(holds)} of {len(pairs)}" for holds in _held(pairs))
+        yield f"{name}: the contract held in {bare} without the guard, and in {guarded} with it."
+
+
+def _held(pairs: Collection[Pair]) -> list[list[bool]]:
+    return [[pair.bare.holds for pair in pairs], [pair.guarded.holds for pair in pairs]]
+
+
 def details(results: Results, scenarios: Iterable[Scenario], only_differences: bool = False) -> Grid:
-    """Return what came of each scenario.
+    """Return the result of each scenario.
 
     Args:
-        results: what came of the scenarios.
+        results: the results of the scenarios.
         scenarios: those to show.
         only_differences: leave out where the guard made no difference.
     """

@@ -1,4 +1,4 @@
-"""How each server serves TLS by itself, and what is different then."""
+"""How each server serves TLS, and what is different then."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INSTEAD: Mapping[str, Mapping[str, Any]] = {
     # anyio takes a TLS stream for broken once a send on it was cancelled. anycorn sends nothing more then, and does not
     # cut the connection either.
     "anycorn-asyncio": {"sends-in-vain": {"client_gets": Gone(), "steps": (Until("ClientDisconnected"), Vanish())}},
-    # A send that is stuck when the connection ends is stuck for ever: nothing wakes it but `resume_writing`, which
+    # A send that is stuck when the connection ends is stuck forever: nothing wakes it but `resume_writing`, which
     # uvloop does not call over TLS once the connection is being closed, even if the client then reads.
     "gunicorn-asgi": {"returns-in-vain": {"steps": (), "logs": "DEBUG O1"}},
 }

@@ -14,6 +14,9 @@ class Visit:
     """One connection: what its app noted, what the guard logged and reported, and whether the app has ended."""
 
     extension: bool
+    """The server has the ``websocket.http.response`` extension."""
+    drops: bool
+    """Its ASGI version drops what is sent after the end."""
     notes: list[str] = field(default_factory=list)
     log: list[tuple[str, str]] = field(default_factory=list)
     reports: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What became of a connection: one report for each, which observers get and the log line is made of."""
+"""The report of a connection, which observers receive and from which the log line is made."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Violation(NamedTuple):
 
     Attributes:
         clause: the id of the contract's clause, such as ``"O9"``.
-        what: what it did.
+        what: what the app did.
         where: file and line, or empty.
     """
 
@@ -30,28 +30,29 @@ class Violation(NamedTuple):
 
 @dataclass(frozen=True)
 class ConnectionReport:
-    """What became of one websocket. There is exactly one for each websocket scope.
+    """The report of one websocket. There is exactly one for each websocket scope.
 
     Attributes:
-        outcome: how it ended.
+        outcome: how the connection ended.
         path: the path that the client asked for.
-        route: the template of the path, such as ``/rooms/{room}``, where the framework says which; else empty.
-        client: host and port of the client, as the server tells them; else empty.
-        subprotocol: what the app accepted with; `None` for none.
-        http_version: such as ``"1.1"``.
+        route: the template of the path, such as ``/rooms/{room}``, if the framework tells it; else empty.
+        client: host and port of the client, if the server tells them; else empty.
+        subprotocol: the subprotocol that the app accepted with; `None` for none.
+        http_version: the version of HTTP, such as ``"1.1"``.
         answered_after: seconds from the call of the app to accept, or to the end of a denial; `None` without either.
         open_for: seconds from accept to the end; `None` if the websocket was never open.
-        status: the HTTP status that the handshake was denied with; `None` if it was not.
-        close_code: what the open websocket was closed with; `None` if it was not closed, or never open.
-        close_reason: the reason given with it.
-        closed_by: who ended the connection: ``"app"``, ``"guard"`` or ``"client"``. The client, too, where the server
-            cut the connection by itself, as it does not tell the two apart.
-        violations: what the app did against the specification: it was repaired, or refused with `ProtocolViolation`.
-            Each once, and the first ten.
-        cancelled: the guard cancelled the app.
-        error_type: the qualified name of the exception that came out of the app, such as ``"KeyError"``; else empty.
+        status: the HTTP status with which the handshake was denied; `None` if it was not denied.
+        close_code: the close code of the open websocket; `None` if it was not closed, or never open.
+        close_reason: the close reason; empty for none.
+        closed_by: the side that ended the connection: ``"app"``, ``"guard"``, ``"client"``, or ``"server"`` if it
+            closed because it is stopping. ``"client"`` also if the server cut the connection, because it does not tell
+            the two apart. Empty if the program ended with the connection open.
+        violations: what the app did against the specification, and the guard repaired, or refused with
+            `ProtocolViolation`. Each once, and at most ten.
+        cancelled: whether the guard cancelled the app.
+        error_type: the qualified name of the type of the app's exception, such as ``"KeyError"``; else empty.
         error: a short text of it that stays the same from one connection to the next, without numbers and names.
-        where: file and line of the app's that the report is about, where they are known.
+        where: file and line in the app that the report is about, if known; else empty.
     """
 
     __slots__ = (

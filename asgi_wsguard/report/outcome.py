@@ -1,4 +1,4 @@
-"""Every way a connection can end, by the clause of the contract that it falls under."""
+"""The outcomes of a connection, each with its clause of the contract."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import enum
 from collections.abc import Mapping
 from logging import DEBUG, ERROR, WARNING
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-from ..messages import CLOSE, Message
-from ..states import OVER, State
-
-if TYPE_CHECKING:
-    from ..lifecycle import Settlement, Verdict
+from ..rules.lifecycle import Answer, FinalMessages
+from ..rules.messages import CLOSE, Message
+from ..rules.states import OVER, State
 
 
 class Outcome(enum.Enum):
-    """How a connection ended. The value is a word for a label of a metric.
+    """The outcome of a connection. The value is a word for a metric's label.
 
     Attributes:
         clause: the id of the clause, such as ``"H1"``.
@@ -27,7 +24,7 @@ class Outcome(enum.Enum):
     level: int
 
     def __new__(cls, word: str, clause: str, level: int) -> Outcome:
-        """Make a member of its word alone."""
+        """Make a member whose value is only the word."""
         member = object.__new__(cls)
         member._value_ = word
         member.clause = clause
@@ -51,9 +48,11 @@ class Outcome(enum.Enum):
     # On an open websocket
     RETURNED = "returned", "O1", DEBUG
     RAISED = "raised", "O2", ERROR
+    CLOSE_REFUSED = "close_refused", "O11", ERROR  # by the server, which does not send that code
     CANCELLED = "cancelled", "O3", DEBUG
     CLOSED = "closed", "O4", DEBUG  # by the app
     LEFT = "left", "E2", DEBUG  # by the client
+    STOPPED = "stopped", "E2", DEBUG  # closed by the server, which is stopping
     IDLE_TIMEOUT = "idle_timeout", "O13", DEBUG
     MAX_LIFETIME = "max_lifetime", "O14", DEBUG
     SEND_TIMEOUT = "send_timeout", "O15", WARNING
@@ -61,13 +60,14 @@ class Outcome(enum.Enum):
 
     # After the end of either
     RAISED_AFTERWARDS = "raised_afterwards", "O2", ERROR
-    OUTLIVED = "outlived", "O12", WARNING  # the app went on, and was cancelled
-    ABANDONED = "abandoned", "E7", DEBUG  # the app was thrown away, as at the end of a program
+    OUTLIVED = "outlived", "O12", WARNING  # the app kept running, unaware of the end, and was cancelled
+    OVERSTAYED = "overstayed", "O16", WARNING  # it knew, and was cancelled
+    ABANDONED = "abandoned", "E7", DEBUG  # the app was discarded, as at the end of a program
 
 
 BY_CLAUSE: Mapping[str, Outcome] = MappingProxyType({outcome.clause: outcome for outcome in reversed(Outcome)})
 
-# Who ended the connection; all others the guard ended.
+# The outcomes that the app, and the client, brought about. The guard brought about all others.
 APPS = frozenset(
     {
         Outcome.REFUSED,
@@ -82,27 +82,27 @@ CLIENTS = frozenset({Outcome.LEFT_UNANSWERED, Outcome.LEFT})
 
 
 def outcome_of(
-    state: State, settlement: Settlement, verdict: Verdict | None, accept: Message | None, final: Message | None
+    state: State, final: FinalMessages, answer: Answer | None, accept: Message | None, last: Message | None
 ) -> Outcome:
-    """Tell how the connection itself ended, whatever the app did after that.
+    """Return the outcome of the connection itself, whatever the app did after that.
 
     Args:
-        state: where it was before it was settled.
-        settlement: what was owed then.
-        verdict: the answer that the app's exception asked for by itself.
+        state: where it was before it ended.
+        final: what the server was owed then.
+        answer: what the app's exception asked for.
         accept: what the app accepted with.
-        final: what the app ended it with.
+        last: what the app ended it with.
     """
-    if verdict is not None and settlement.clause:
+    if answer is not None and final.clause:
         if state is State.OPEN:
             return Outcome.CLOSED
-        return Outcome.REFUSED if verdict.denial is None else Outcome.DENIED
-    if settlement.clause:
-        return BY_CLAUSE[settlement.clause]
+        return Outcome.REFUSED if answer.denial is None else Outcome.DENIED
+    if final.clause:
+        return BY_CLAUSE[final.clause]
     if state is State.CLOSED:
         return Outcome.CLOSED
     if state is State.DENIED:
-        return Outcome.REFUSED if final is not None and final["type"] == CLOSE else Outcome.DENIED
+        return Outcome.REFUSED if last is not None and last["type"] == CLOSE else Outcome.DENIED
     if state in OVER:
         return Outcome.LEFT_UNANSWERED if accept is None else Outcome.LEFT
     return Outcome.ABANDONED

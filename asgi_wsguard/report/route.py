@@ -1,4 +1,4 @@
-"""The route of a websocket: the template of its path, so that a label of a metric has few values."""
+"""The route of a websocket: the template of its path, so that a metric's label has few values."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import integrations
-from ..messages import Message
+from ..rules.messages import Message
 
 
 def route_of(scope: Message, path: str, app: object) -> str:
-    """Return the template of the path, such as ``/rooms/{room}``, or an empty string where no framework tells it.
+    """Return the template of the path, such as ``/rooms/{room}``, or an empty string if no framework tells it.
 
     Args:
         scope: the scope, when the framework has found its route.
@@ -20,7 +20,9 @@ def route_of(scope: Message, path: str, app: object) -> str:
     """
     try:
         return _route_of(scope, path, app)
-    except Exception:  # what is in the scope is anybody's, and must not break the end of a connection
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # foreign objects in the scope must not break the end of a connection
         return ""
 
 
@@ -36,21 +38,49 @@ def _route_of(scope: Message, path: str, app: object) -> str:
 
 
 def _starlette(scope: Message, path: str, params: Mapping[str, Any]) -> str:
-    """Starlette, and so FastAPI. Older Starlettes tell the endpoint, but not the route."""
+    """Return the template for Starlette and FastAPI. Older releases tell the endpoint, but not the route."""
     root, before = str(scope.get("root_path") or ""), str(scope.get("app_root_path") or "")
-    mounted = _template(root[len(before) :], params)
     route, endpoint = scope.get("route"), scope["endpoint"]
     template = getattr(route, "path_format", None)
-    if template is not None and not hasattr(route, "routes"):
-        return mounted + str(template)
-    if route is None and (inspect.isroutine(endpoint) or inspect.isclass(endpoint)):
-        return _template(path, params)
-    return f"{mounted}/{{path}}"  # an app is mounted here, which may take any path
+    if template is None or hasattr(route, "routes"):
+        if route is None and (inspect.isroutine(endpoint) or inspect.isclass(endpoint)):
+            return _template(path, params)
+        template = "/{path}"  # an app is mounted here, which may take any path
+    prefix = root[len(before) :]
+    of_mount = {name: value for name, value in params.items() if f"{{{name}}}" not in template}
+    mounted = _template(prefix, of_mount)
+    return f"{mounted}{template}" if mounted or not prefix else ""
 
 
 def _template(path: str, params: Mapping[str, Any]) -> str:
-    """Put the names of the parameters where their values are in the path."""
-    path = f"/{path}/"  # so that whole parts are between slashes; a pattern for each value would fill re's cache
+    """Replace the values of the parameters in the path by their names; return an empty string if one is not found.
+
+    A path with a value left in it is no template, and would make a route of each.
+    """
+    parts = path.split("/")
     for name, value in params.items():
-        path = path.replace(f"/{value}/", f"/{{{name}}}/", 1)
-    return path[1:-1]
+        found = _found(parts, value)
+        if found is None:
+            return ""
+        parts[found] = [f"{{{name}}}"]
+    return "/".join(parts)
+
+
+def _found(parts: list[str], value: Any) -> slice | None:
+    """Return the parts that are the value, which a framework may have converted from text."""
+    text = str(value).split("/")
+    for start in range(len(parts) - len(text) + 1):
+        here = slice(start, start + len(text))
+        if parts[here] == text or (len(text) == 1 and _is_made_of(parts[start], value)):
+            return here
+    return None
+
+
+def _is_made_of(part: str, value: Any) -> bool:
+    """Return whether a converter may have made the value from this part, as a number from ``007``."""
+    if isinstance(value, str):
+        return False
+    try:
+        return bool(type(value)(part) == value)
+    except Exception:
+        return False

@@ -1,56 +1,66 @@
-"""What the event loop does for one websocket, on asyncio and on trio, behind one interface."""
+"""Tasks, timers and cancellation for one websocket, on asyncio and on trio, behind one interface."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Coroutine
-from types import TracebackType
+from types import CodeType, FrameType, TracebackType
 from typing import Any, Callable, Protocol
 
 from .on_asyncio import AsyncioRuntime, cancelling
 from .on_asyncio import starter as start_on_asyncio
 
+# Packages whose frames may be between the start of a task and the function that it was made for.
+EVENT_LOOPS = frozenset({"asyncio", "anyio", "trio"})
+
 Start = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
 
 
 class Timer(Protocol):
-    """A call to come."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """Forget it."""
+        """Cancel the call."""
 
 
 class Job(Protocol):
-    """Something that runs beside the app."""
+    """A task that runs beside the app."""
 
     def cancel(self) -> object:
-        """Make it end."""
+        """Cancel the task."""
 
 
 class Runtime(Protocol):
-    """The task that runs the app of one websocket, and what runs beside it.
+    """The task that runs the app of one websocket, and the tasks beside it."""
 
-    As a context manager it is put around the app, and absorbs the cancellation that `cancel()` caused.
-    """
+    def enter(self) -> None:
+        """Note that the app is about to be called."""
+
+    def leave(self, exc: BaseException | None, traceback: TracebackType | None) -> BaseException | None:
+        """Return what the app has raised, without the cancellation that `cancel()` caused."""
+
+    def release(self) -> None:
+        """Let go of the app's task: it may hold an exception, which refers to frames, and so to this."""
 
     def now(self) -> float:
         """Return the time of the event loop, in seconds."""
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call back at that time."""
+        """Call back at this time."""
 
     def start(self, call: Callable[[], Coroutine[Any, Any, None]], over: Callable[[], None]) -> Job:
         """Await `call()` beside the app, which must not raise, and tell when it is over, be it cancelled."""
 
     async def finished(self, job: Any) -> None:
-        """Wait for the end of a job."""
+        """Wait until a job has ended."""
 
     async def shielded(self, timeout: float | None, call: Callable[[], Awaitable[None]]) -> bool:
-        """Await `call()` to its end, whatever cancels the caller meanwhile.
+        """Await `call()` to its end, even if the caller is cancelled meanwhile.
 
         Args:
-            timeout: seconds that it may take; `None` for as long as it takes.
-            call: what to await. What it raises is raised here.
+            timeout: seconds that it may take; `None` for no limit.
+            call: the function to call and await. Its exceptions are raised here.
 
         Returns:
             Whether it ended in time.
@@ -59,36 +69,33 @@ class Runtime(Protocol):
         """
 
     def cancel(self) -> None:
-        """Cancel the app. It may be called again, for an app that goes on."""
+        """Cancel the app. It may be called again, for an app that keeps running."""
+
+    def is_apps(self, task: Any) -> bool:
+        """Return whether this task runs the app."""
 
     def coroutine(self) -> Any:
-        """Return the coroutine of the app's task, to look at where it waits."""
+        """Return the coroutine of the app's task, to find where it waits."""
 
     def caller(self) -> Any:
-        """Return what `interrupt` needs to reach the caller of the next `interruptible` call."""
+        """Return the key by which `interrupt` finds the caller of the next `interruptible` call."""
 
     def interruptible(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """Return the function as one whose call `interrupt` can end."""
+        """Return a function that does the same, and whose calls `interrupt` can end."""
 
     def abandonable(
         self, call: Callable[..., Awaitable[Any]], check: Callable[[], None]
     ) -> Callable[..., Awaitable[Any]]:
-        """Return the function as one whose call `interrupt` can end, even if the function cannot be cancelled.
+        """Return a function that does the same, and whose calls `interrupt` can end even if they cannot be cancelled.
 
-        Where the call does not begin at once, `check()` comes first, and may raise.
+        If the call does not begin at once, `check()` is called first, and may raise.
         """
 
     def interrupt(self, caller: Any) -> None:
         """End the call that the caller is in."""
 
     def interrupted(self, caller: Any, exc: BaseException) -> bool:
-        """Tell whether the exception out of the call is what `interrupt` has caused, and nothing else."""
-
-    def __enter__(self) -> object: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool: ...
+        """Return whether the exception out of the call is what `interrupt` has caused, and nothing else."""
 
 
 def runtime() -> Runtime:
@@ -98,16 +105,44 @@ def runtime() -> Runtime:
 
 
 def starter() -> Start:
-    """Return what starts a coroutine function on this event loop, in a task of its own, which must not raise.
+    """Return a function that starts a coroutine function in a task on this event loop. The task must not raise.
 
-    It may be called in a signal handler. It raises `RuntimeError` when the event loop has ended.
+    The function may be called in a signal handler. It raises `RuntimeError` if the event loop has ended.
     """
     task = _task_of_asyncio()
     return _start_on_trio() if task is None else start_on_asyncio(task.get_loop())
 
 
+def current_task() -> Any:
+    """Return the task that runs now."""
+    return _task_of_asyncio() or _task_of_trio()
+
+
+def current_loop() -> object:
+    """Return the event loop that runs in this thread, also to a callback, for which anyio finds none; else `None`."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return _loop_of_trio()
+
+
+def is_single_call(code: CodeType) -> bool:
+    """Return whether the current task was made only for the current call of this function."""
+    task = _task_of_asyncio()
+    coroutine: Any = _task_of_trio().coro if task is None else task.get_coro()
+    root = getattr(coroutine, "cr_frame", None)
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    while frame is not None and frame is not root:
+        frame = frame.f_back
+        if frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] not in EVENT_LOOPS:
+            return False
+    return frame is not None
+
+
 def is_cancelled() -> bool:
-    """Tell whether a cancellation is the current task's own. On asyncio that is not known before Python 3.11."""
+    """Return whether a cancellation is the current task's own. On asyncio that is not known before Python 3.11."""
     task = _task_of_asyncio()
     return task is None or cancelling(task) > 0
 
@@ -116,6 +151,20 @@ def _task_of_asyncio() -> asyncio.Task[Any] | None:
     try:
         return asyncio.current_task()
     except RuntimeError:  # asyncio does not run in this thread
+        return None
+
+
+def _task_of_trio() -> Any:
+    from trio.lowlevel import current_task  # trio may not be installed
+
+    return current_task()
+
+
+def _loop_of_trio() -> object:
+    trio = sys.modules.get("trio")
+    try:
+        return None if trio is None else trio.lowlevel.current_trio_token()
+    except RuntimeError:  # trio does not run in this thread
         return None
 
 

@@ -1,4 +1,4 @@
-"""On asyncio, and so on uvloop."""
+"""The runtime on asyncio, including uvloop."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any, Callable
 
 import anyio
 
-# Most servers take a message without waiting: then the task is done at once, and the loop never hears of it.
+# Most servers take a message without waiting. An eager task is then done at once, and is never scheduled.
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-# By which the guard's own cancellations are known before Python 3.11, which counts those of a task.
+# Marks the guard's own cancellations before Python 3.11, which counts the cancellations of a task.
 MARK = "asgi_wsguard"
 _COUNTED = hasattr(asyncio.Task, "uncancel")
 cancelling: Callable[[Any], int] = getattr(asyncio.Task, "cancelling", lambda task: 0)
@@ -22,18 +22,21 @@ _uncancel: Callable[[Any], int] = getattr(asyncio.Task, "uncancel", lambda task:
 
 
 class AsyncioRuntime:
-    """See `Runtime`. It calls `Task.cancel()`, once: anyio's scopes cancel again in every turn of the loop."""
+    """See `Runtime`. It calls `Task.cancel()` once, while anyio's scopes cancel in every iteration of the loop."""
 
     __slots__ = ("_before", "_cancels", "_interrupted", "_loop", "_task")
 
     caller = staticmethod(current_task)
 
     def __init__(self, task: asyncio.Task[Any]) -> None:
-        self._task = task
+        self._task: Any = task
         self._loop = task.get_loop()
         self._cancels = 0
         self._before = cancelling(task)
         self._interrupted: dict[asyncio.Task[Any], int] | None = None
+
+    def release(self) -> None:
+        self._task = None
 
     def now(self) -> float:
         return self._loop.time()
@@ -50,8 +53,8 @@ class AsyncioRuntime:
         await asyncio.wait({job})
 
     async def shielded(self, timeout: float | None, call: Callable[[], Awaitable[None]]) -> bool:
-        # anyio's shield holds against anyio's own scopes only; against Task.cancel(), which is what servers use, only
-        # a task of its own helps.
+        # anyio's shield holds against anyio's own scopes only. Servers use Task.cancel(), and only a separate task
+        # survives that.
         task = asyncio.Task(_awaiting(call), loop=self._loop, **_EAGER)
         cancelled = None if task.done() else await _wait(task, timeout)
         in_time = task.done()
@@ -59,7 +62,7 @@ class AsyncioRuntime:
             task.cancel()
         elif not task.cancelled() and task.exception() is not None:
             try:
-                await task  # raises what the call raised, which weighs more than a cancellation
+                await task  # re-raises the exception of the call, which matters more than a cancellation
             finally:
                 del task  # it holds the exception, which refers to this frame
         if cancelled is not None:
@@ -73,6 +76,9 @@ class AsyncioRuntime:
         self._cancels += 1
         self._task.cancel(MARK)
 
+    def is_apps(self, task: Any) -> bool:
+        return task is self._task
+
     def coroutine(self) -> Any:
         return self._task.get_coro()
 
@@ -85,26 +91,26 @@ class AsyncioRuntime:
         return call
 
     def interrupt(self, caller: asyncio.Task[Any]) -> None:
-        self._interrupted = {**(self._interrupted or {}), caller: cancelling(caller)}
-        caller.cancel(MARK)
+        interrupted = self._interrupted or {}
+        if caller not in interrupted:  # a second cancellation would be counted, and never uncounted
+            self._interrupted = {**interrupted, caller: cancelling(caller)}
+            caller.cancel(MARK)
 
     def interrupted(self, caller: asyncio.Task[Any], exc: BaseException) -> bool:
         before = self._interrupted.pop(caller, None) if self._interrupted else None
         if before is None or not _is_ours(exc) or _uncancel(caller) > before:
             return False
-        # A cancellation that the caller had not heard of when it was interrupted is what it hears of now.
+        # If a cancellation was pending when the caller was interrupted, it is that one which arrives now.
         return not before or exc.args == (MARK,)
 
-    def __enter__(self) -> None:
+    def enter(self) -> None:
         pass
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    def leave(self, exc: BaseException | None, traceback: TracebackType | None) -> BaseException | None:
         if not self._cancels:
-            return False
+            return exc
         others = [_uncancel(self._task) for _ in range(self._cancels)][-1]
-        return _is_ours(exc) and others <= self._before
+        return None if _is_ours(exc) and others <= self._before else exc
 
 
 def starter(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], Coroutine[Any, Any, None]]], object]:
@@ -120,7 +126,7 @@ def starter(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], Coroutine
 
 
 def _is_ours(exc: BaseException | None) -> bool:
-    return isinstance(exc, asyncio.CancelledError) and (_COUNTED or exc.args == (MARK,))
+    return type(exc) is asyncio.CancelledError and (_COUNTED or exc.args == (MARK,))
 
 
 async def _awaiting(call: Callable[[], Awaitable[None]]) -> None:
@@ -128,13 +134,13 @@ async def _awaiting(call: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _wait(task: asyncio.Task[None], timeout: float | None) -> asyncio.CancelledError | None:
-    """Wait for the task; return the cancellation of the waiter that came meanwhile."""
+    """Wait for the task; return the cancellation of the waiter, if one arrived meanwhile."""
     loop = asyncio.get_running_loop()
     ends = None if timeout is None else loop.time() + timeout
     try:
         await asyncio.wait({task}, timeout=timeout)
     except asyncio.CancelledError as exc:
-        # A cancelled anyio scope cancels again in every turn of the loop, unless it is shielded.
+        # A cancelled anyio scope cancels in every iteration of the loop, unless it is shielded.
         with anyio.CancelScope(shield=True):
             while not task.done():
                 remaining = None if ends is None else ends - loop.time()

@@ -1,4 +1,4 @@
-"""On trio."""
+"""The runtime on trio."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any, Callable
 import trio
 from trio.lowlevel import RunVar, current_task, current_trio_token, spawn_system_task
 
-# How long an app that ignores its cancellation is left alone until it is cancelled again.
+# Seconds until an app that ignores its cancellation is cancelled again.
 PAUSE = 1.0
-# And for how many turns of the loop it hears of it.
+# For this many iterations of the event loop the cancellation reaches the app.
 TURNS = 2
-# So many cancelled timers harm nobody.
+# This many cancelled timers may stay in the heap.
 FEW = 100
 
 
@@ -29,19 +29,22 @@ class Interrupted(BaseException):
 class TrioRuntime:
     """See `Runtime`.
 
-    A cancelled scope of trio's cancels at every checkpoint, so that an app which ignores that would spin. Therefore
-    the app is in two scopes: the outer one is cancelled, and reaches the app in the moments when the inner one is no
-    shield.
+    A cancelled trio scope cancels at every checkpoint, so an app that ignores the cancellation would spin. Therefore
+    the app is in two scopes. The outer one is cancelled, and its cancellation reaches the app only in the moments when
+    the inner one is not a shield.
     """
 
     __slots__ = ("_again", "_inner", "_outer", "_scope", "_task")
 
     def __init__(self) -> None:
-        self._task = current_task()
+        self._task: Any = current_task()
         self._outer = trio.CancelScope()
         self._inner = trio.CancelScope()
         self._scope = self._inner  # of the next interruptible call
         self._again: _Timer | None = None
+
+    def release(self) -> None:
+        self._task = None
 
     def now(self) -> float:
         return trio.current_time()
@@ -62,7 +65,7 @@ class TrioRuntime:
         await job.over.wait()
 
     async def shielded(self, timeout: float | None, call: Callable[[], Awaitable[None]]) -> bool:
-        # In a task of its own, as hypercorn and anycorn shield what they send from any cancellation.
+        # In a task of its own, because hypercorn (0.18.0) and anycorn (0.20.1) shield their send() from cancellation.
         deadline = math.inf if timeout is None else trio.current_time() + timeout
         with trio.CancelScope(deadline=deadline, shield=True) as scope:
             await _in_own_task(self, call)
@@ -77,10 +80,13 @@ class TrioRuntime:
         self._again = self.call_at(self.now() + PAUSE, self.cancel)
 
     async def _shield_again(self) -> None:
-        # Not at once: what is about to run hears of the cancellation at its next checkpoint.
+        # Not at once: a task that is about to run gets the cancellation at its next checkpoint.
         for _ in range(TURNS):
             await trio.lowlevel.checkpoint()
         self._inner.shield = True
+
+    def is_apps(self, task: Any) -> bool:
+        return task is self._task
 
     def coroutine(self) -> Any:
         return self._task.coro
@@ -112,19 +118,21 @@ class TrioRuntime:
     def interrupted(self, caller: trio.CancelScope, exc: BaseException) -> bool:
         return isinstance(exc, Interrupted)
 
-    def __enter__(self) -> None:
+    def enter(self) -> None:
         self._outer.__enter__()
         self._inner.__enter__()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
+    def leave(self, exc: BaseException | None, traceback: TracebackType | None) -> BaseException | None:
         if self._again is not None:
             self._again.cancel()
-        if kind is GeneratorExit:
-            return False  # the coroutine is being thrown away, and trio may run no more
+        if type(exc) is GeneratorExit:
+            return exc  # the coroutine is being discarded, and trio may have stopped
+        kind = None if exc is None else type(exc)
         self._inner.__exit__(kind, exc, traceback)
-        return bool(self._outer.__exit__(kind, exc, traceback))
+        try:
+            return None if self._outer.__exit__(kind, exc, traceback) else exc
+        except BaseException as rest:  # of a group
+            return rest
 
 
 def starter() -> Callable[[Callable[[], Coroutine[Any, Any, None]]], object]:
@@ -150,13 +158,15 @@ class _Job:
 
 
 async def _in_own_task(runtime: TrioRuntime, call: Callable[..., Awaitable[None]], *args: Any) -> None:
-    """Await the call in a task that is left to itself when this one is cancelled."""
+    """Await the call in a task that is abandoned when this one is cancelled."""
     raised: list[BaseException] = []
 
     async def run() -> None:
         try:
             await call(*args)
-        except Exception as exc:
+        except trio.Cancelled:
+            raise
+        except BaseException as exc:  # a system task that raised would end the whole run
             raised.append(exc)
 
     job = runtime.start(run, lambda: None)
@@ -165,7 +175,7 @@ async def _in_own_task(runtime: TrioRuntime, call: Callable[..., Awaitable[None]
     finally:
         job.cancel()
     if raised:
-        raise raised.pop()  # what is kept refers to this frame
+        raise raised.pop()  # not kept, because its traceback refers to this frame
 
 
 class _Timer:
@@ -192,7 +202,7 @@ class _Timer:
 
 
 class _Alarm:
-    """Calls back at the times asked for: one system task for all, which is there while there is a timer."""
+    """Calls back at the requested times, by one system task for all timers, which exists while there is one."""
 
     def __init__(self) -> None:
         self._timers: list[tuple[float, int, _Timer]] = []

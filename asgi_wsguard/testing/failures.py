@@ -1,4 +1,4 @@
-"""What a session, or the pytest plugin, fails a test with."""
+"""The errors with which a session or the pytest plugin fails a test."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class ContractBroken(AssertionError):
     """The app broke the ASGI spec, or left something behind.
 
     Attributes:
-        violations: all of it, each once.
+        violations: all violations, each once.
     """
 
     def __init__(self, violations: Iterable[Violation]) -> None:
-        self.violations = tuple(violations)
+        self.violations: tuple[Violation, ...] = tuple(violations)
         super().__init__("\n".join(map(str, self.violations)))
 
 
@@ -23,14 +23,14 @@ class WebSocketClosed(Exception):
     """Nothing can be sent or received: the websocket is closed, or the handshake was denied.
 
     Attributes:
-        code: the close code; 1006 where there was no close frame.
+        code: the close code; 1006 if there was no close frame.
         reason: the close reason.
     """
 
     def __init__(self, code: int, reason: str = "") -> None:
         super().__init__(f"the websocket is closed with {code}" + (f": {reason}" if reason else ""))
-        self.code = code
-        self.reason = reason
+        self.code: int = code
+        self.reason: str = reason
 
 
 def add_note(exc: BaseException, note: object) -> None:
@@ -39,7 +39,7 @@ def add_note(exc: BaseException, note: object) -> None:
 
 
 def in_a_line(exc: BaseException) -> str:
-    """Return the type and the text of an exception; of one that is alone in a group, its own."""
+    """Return the type and the text of an exception. A group with a single exception is unwrapped."""
     while len(getattr(exc, "exceptions", ())) == 1:
         exc = exc.exceptions[0]  # type: ignore[attr-defined]
     text = " ".join(str(exc).split())

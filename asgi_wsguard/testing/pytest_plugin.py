@@ -1,6 +1,6 @@
-"""The pytest plugin: a fixture, and a watch over what happens to websocket apps in a test. Idle until used.
+"""The pytest plugin: a fixture, and a watch for faults of websocket apps in a test. It is idle until used.
 
-pytest finds it by itself. It may be there with any plugin for async tests, and with pytest-xdist.
+pytest loads it automatically. It works with any plugin for async tests, and with pytest-xdist.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def websocket_session() -> type[WebSocketSession]:
-    """Give a test `WebSocketSession`, to be called with an app and a path."""
+    """Return `WebSocketSession`, to be called with an app and a path."""
     from asgi_wsguard.testing import WebSocketSession
 
     return WebSocketSession
@@ -46,7 +46,7 @@ def _is_strict(item: pytest.Item) -> bool:
     return bool(item.config.getini(STRICT) if mark is None else mark.kwargs.get("strict", True))
 
 
-# pluggy's older kind of wrapper, as this is there with every pytest that a project may have.
+# pluggy's older kind of wrapper, which exists with every release of pytest that a project may use.
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Watch a test, from its setup to its teardown."""
@@ -65,14 +65,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """Fail the test for what happened up to its end."""
+    """Fail the test for faults up to its end."""
     outcome: Any = yield
     _judge(item, "call", outcome)
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
-    """Fail the teardown for what happened since."""
+    """Fail the teardown for faults since then."""
     outcome: Any = yield
     _judge(item, "teardown", outcome)
 
@@ -84,5 +84,5 @@ def _judge(item: pytest.Item, when: str, outcome: Any) -> None:
         return
     if outcome.excinfo is None:
         outcome.force_exception(pytest.fail.Exception(f"websocket apps broke the contract:\n{found}", pytrace=False))
-    else:  # the test has failed by itself, or is skipped
+    else:  # the test has failed for another reason, or is skipped
         item.add_report_section(when, "asgi_wsguard", found)

@@ -1,4 +1,4 @@
-"""An app that is served: when it ends, what it does wrong, and where its tasks wait."""
+"""A served app: its end, its faults, and the lines where its tasks wait."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any, Callable
 import anyio
 import anyio.lowlevel
 
-from asgi_wsguard import lines
-from asgi_wsguard.report import Violation
+from asgi_wsguard.report import Violation, lines
+from asgi_wsguard.rules.messages import CLOSE
 from asgi_wsguard.runtime import Runtime, runtime
 from asgi_wsguard.testing import tasks
 from asgi_wsguard.testing.failures import ContractBroken, add_note, in_a_line
 from asgi_wsguard.testing.server import StrictServer
 from asgi_wsguard.testing.spec import IllegalSequence
 
-# What Starlette, FastAPI, Litestar and Falcon raise into an app whose client has left.
+# The exceptions of Starlette, FastAPI, Litestar and Falcon in an app whose client has left.
 DISCONNECTS = frozenset({"WebSocketDisconnect", "WebSocketDisconnected"})
-# An app that has ignored so many disconnects receives for ever (O8).
+# An app that has ignored this many disconnects would receive forever (O8).
 SPINNING = 100
 
 
@@ -27,11 +27,11 @@ class ServedApp:
     """The app's side of a websocket.
 
     Attributes:
-        left: the code and reason of a close that is not the app's.
+        left: the code and reason of an end that is not the app's own close.
         ended: whether the app has ended.
-        raised: what came out of it.
-        crash: the same, as what it has done wrong; `None` if that is among the violations already.
-        violations: what it has done wrong, each once.
+        raised: the app's exception.
+        crash: the same as a violation; `None` if it is already among the violations.
+        violations: the app's faults, each once.
     """
 
     def __init__(self, app: Any, server: StrictServer, timeout: float | None) -> None:
@@ -46,7 +46,7 @@ class ServedApp:
         self._timeout = timeout
         self._refusals: list[Exception] = []  # raised into the app by the server
         self._waiting = 0  # calls of receive and send that have not returned
-        self._received = 0  # messages of the client's
+        self._received = 0  # messages of the client
         self._disconnects = 0
         self._task = 0  # the id of the task that the app was called in
 
@@ -57,7 +57,7 @@ class ServedApp:
 
     @property
     def answered(self) -> bool:
-        """Whether the handshake has all of its answer."""
+        """Whether the handshake is completely answered."""
         return self._client.accepted or self._client.ended or (self._client.denial is not None and self.ended)
 
     def start(self) -> None:
@@ -68,12 +68,18 @@ class ServedApp:
         self._finished: Callable[[], Awaitable[object]] = partial(beside.finished, job)
 
     async def run(self) -> None:
-        """Call the app in this task, as a server does, and raise what comes out of it."""
+        """Call the app in this task, as a server does, and raise its exception."""
         around = self._begin()
         self._cancel = around.cancel
         self._finished = partial(self.until, lambda: self.ended)
-        with around:
+        around.enter()
+        try:
             await self._run()
+        except BaseException as exc:
+            if around.leave(exc, exc.__traceback__) is not None:
+                raise  # cancelled by the server, and not by this
+        else:
+            around.leave(None, None)
         if self.raised is not None:
             raise self.raised
 
@@ -90,7 +96,9 @@ class ServedApp:
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as exc:
-            if not self._says_that_it_is_over(exc):
+            # An exception that passed no line of the user's code is a framework's own way to end, such as Quart's.
+            frameworks = self.over and not lines.of_exception(exc)
+            if not (frameworks or self._says_that_it_is_over(exc)):
                 self.raised = exc
                 self._judge_raise(exc)
         finally:
@@ -114,7 +122,7 @@ class ServedApp:
         return message
 
     async def _disconnected(self) -> None:
-        """Let others run, and stop an app that does nothing but receive."""
+        """Let other tasks run, and stop an app that does nothing but receive."""
         self._disconnects += 1
         await anyio.lowlevel.checkpoint()
         if self._disconnects > SPINNING:
@@ -123,7 +131,9 @@ class ServedApp:
             raise self._refusals[-1]
 
     async def _send(self, message: Any) -> None:
-        """Take a message of the app's."""
+        """Take a message from the app."""
+        if self.over and isinstance(message, dict) and message.get("type") == CLOSE:
+            return  # a close in a `finally`, often the framework's own, is a no-op (O5)
         try:
             await self._waited_for(self._server.send(message))
         except IllegalSequence:
@@ -147,12 +157,10 @@ class ServedApp:
             self._waiting -= 1
 
     def _judge_return(self) -> None:
-        if self.over:
+        if self.over or self._client.accepted:  # most apps end by returning, and the client gets 1000 (O1)
             return
         where = lines.of_app(self._server.scope, self._app)
-        if self._client.accepted:
-            self.found("O1", "the app returned without closing the websocket", where)
-        elif self._client.denial is not None:
+        if self._client.denial is not None:
             self.found("H8", "the app returned inside the body of its denial response", where)
         else:
             self.found("H1", "the app returned without answering the handshake", where)
@@ -186,7 +194,7 @@ class ServedApp:
             self._changed()
 
     async def until(self, done: Callable[[], bool]) -> bool:
-        """Wait until it is done; tell whether it was in time."""
+        """Wait until the condition holds; return whether that was in time."""
         with anyio.move_on_after(self._timeout):
             await anyio.lowlevel.checkpoint()
             while not done():
@@ -204,28 +212,28 @@ class ServedApp:
         )
 
     async def rest(self, said: int) -> None:
-        """Wait until the app has taken so many messages, and waits for its client: in `receive()`, or in `send()`."""
+        """Wait until the app has received this many messages, and waits for its client in `receive()` or `send()`."""
 
         def rests() -> bool:
-            # Before the first message, what the app pushes by itself will do.
+            # Before the first message, any message from the app is enough.
             pushes = not said and len(self._server.sent) > 1
             return self.over or self.ended or (self._received >= said and (self._waiting > 0 or pushes))
 
         await self.until(rests)
 
     async def end(self) -> None:
-        """Await the app's end, now that the connection is over."""
+        """Wait until the app has ended, now that the connection is over."""
         if not await self.until(lambda: self.ended):
             what = f"the app went on for {self._timeout} s after the connection was over; {self.doing()}"
             self.found("O12", f"{what}; it was cancelled")
 
     def _changed(self) -> None:
-        """Wake who waits for the app."""
+        """Wake the tasks that wait for the app."""
         self._change.set()
         self._change = anyio.Event()
 
     async def clean_up(self) -> None:
-        """Cancel what still runs, and find what was left behind."""
+        """Cancel running tasks, and report those that were left behind."""
         with anyio.CancelScope(shield=True):
             for _ in range(tasks.TURNS):
                 if self.ended:
@@ -237,19 +245,20 @@ class ServedApp:
                 await self._finished()
             left = await tasks.left_behind(self)
             for task in left:
-                self.found("", f"{self._name(task)} was left behind; it waits", task.where(anyone=True))
+                if not task.is_a_packages:
+                    self.found("", f"{self._name(task)} was left behind; it waits", task.where(anyone=True))
             if left:
                 tasks.cancel(left)
                 await tasks.left_behind(self)
 
     def found(self, clause: str, what: str, where: str = "") -> None:
-        """Keep a violation, once."""
+        """Add a violation, once."""
         violation = Violation(clause, what, where)
         if violation not in self.violations:
             self.violations.append(violation)
 
     def failure(self, *, strict: bool) -> BaseException | None:
-        """Return what is wrong, as an exception."""
+        """Return the faults as an exception."""
         broken = ContractBroken(self.violations) if self.violations and strict else None
         if self.raised is None or broken is None:
             return self.raised or broken
@@ -260,7 +269,7 @@ class ServedApp:
         return self.raised
 
     def doing(self) -> str:
-        """Say where the app's tasks wait."""
+        """Return a text that says where the app's tasks wait."""
         running = tasks.owned(self)
         own = [task for task in running if id(task.task) == self._task]
         telling = [task for task in running if task.where()] or own or running

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.lowlevel
 
-from asgi_wsguard import lines
+from asgi_wsguard.report import lines
 from asgi_wsguard.testing.spec import IllegalSequence, SpecChecker, State
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Headers = list[tuple[bytes, bytes]]
 
 @dataclass
 class Denial:
-    """The HTTP response by which a handshake was refused."""
+    """The HTTP response that denied a handshake."""
 
     status: int
     headers: Headers = field(default_factory=list)
@@ -31,7 +31,7 @@ class Denial:
 
 @dataclass
 class Client:
-    """What the client has seen so far."""
+    """The client's view of the connection so far."""
 
     accepted: bool = False
     subprotocol: str | None = None
@@ -44,40 +44,40 @@ class Client:
 
     @property
     def answered(self) -> bool:
-        """Whether the handshake has its answer."""
+        """Whether the handshake is answered."""
         return self.accepted or self.denial is not None
 
     @property
     def ended(self) -> bool:
-        """Whether the app has brought the connection to its end."""
+        """Whether the app has ended the connection."""
         return self.close_code is not None or (self.denial is not None and self.denial.complete)
 
 
 class StrictServer:
     """Serves one websocket to one app, in memory, on asyncio and on trio.
 
-    Each message is judged at the moment the coroutine of `send` starts to run. What the ASGI spec forbids there raises
-    `IllegalSequence`, and is kept in `violations`, so that it shows even when the app swallows the exception.
+    Each message is judged at the moment the coroutine of `send` starts to run. A message that the ASGI spec forbids
+    there raises `IllegalSequence`, and is kept in `violations`, in case the app swallows the exception.
 
-    The options stand for what real servers do differently.
+    The options simulate differences between real servers.
 
     Args:
         path: the path.
-        subprotocols: what the client offers.
+        subprotocols: the subprotocols that the client offers.
         headers: the headers of its request.
         denial_extension: whether the app may deny with a response (`websocket.http.response`).
-        refused_codes: close codes that the server will not send, as Daphne's: `send` raises `ValueError`.
+        refused_codes: close codes that the server refuses, as daphne does: `send` raises `ValueError`.
         raise_when_gone: once the client has left, `send` raises `OSError` (uvicorn) or does nothing (hypercorn).
-        repeat_disconnect: after the end, `receive` gives the disconnect at once and each time (uvicorn), or after
-            a disconnect, and after the app's own end, never returns (hypercorn).
+        repeat_disconnect: after the end, `receive` returns the disconnect at once and each time (uvicorn), or, after
+            the first disconnect or the app's own close, never returns (hypercorn).
         send_checkpoints: how many times `send` lets other tasks run before it returns or raises.
 
     Attributes:
-        scope: what the app is called with; it may be changed before.
-        client: what the client has seen so far.
-        sent: what the app has sent.
-        sent_after_disconnect: what it has sent since `receive` gave it the disconnect.
-        violations: what it has sent that the ASGI spec forbids.
+        scope: the scope for the app; it may be changed before the run.
+        client: the client's view of the connection so far.
+        sent: the messages that the app has sent.
+        sent_after_disconnect: the messages that it has sent since `receive` returned the disconnect.
+        violations: the messages that the ASGI spec forbids.
     """
 
     def __init__(
@@ -121,10 +121,10 @@ class StrictServer:
         self._disconnect_received = False
         self._inbox: deque[dict[str, Any]] = deque([{"type": "websocket.connect"}])
         self._arrival: anyio.Event | None = None
-        self._window: anyio.Event | None = None  # for what the client does not read now
+        self._window: anyio.Event | None = None  # for messages that the client does not read now
 
     async def run(self, app: Callable[..., Awaitable[None]]) -> None:
-        """Call the app. What it raises goes on to the caller; what it sends from then on is a violation."""
+        """Call the app, and re-raise its exception. Whatever it sends after its end is a violation."""
         try:
             await app(self.scope, self.receive, self.send)
         finally:
@@ -133,7 +133,7 @@ class StrictServer:
     # The client's side.
 
     def client_sends(self, data: str | bytes) -> None:
-        """Let a message of the client's arrive."""
+        """Let a message from the client arrive."""
         self._arrive({"type": "websocket.receive", "text" if isinstance(data, str) else "bytes": data})
 
     def client_leaves(self, code: int = 1005, reason: str = "") -> None:
@@ -143,7 +143,7 @@ class StrictServer:
         self._arrive({"type": "websocket.disconnect", "code": code, "reason": reason})
 
     def client_stops_reading(self) -> None:
-        """Let the TCP window be full: a `send` of data waits from now on until the client reads again, or leaves."""
+        """Fill the TCP window: from now on, a `send` of data waits until the client reads again, or leaves."""
         self._window = self._window or anyio.Event()
 
     def client_reads(self) -> None:
@@ -174,9 +174,9 @@ class StrictServer:
         return message
 
     async def send(self, message: Any) -> None:
-        """Judge a message, and let the client have it."""
+        """Check a message, and deliver it to the client."""
         self.sent.append(message)
-        # A close before the answer tells nobody anything then, but some servers wait for it.
+        # Nobody receives a close before the answer then, but some servers wait for it.
         lets_go = self._spec.state is State.CONNECTING and _close_code(message) is not None
         if self._disconnect_received and not lets_go:
             self.sent_after_disconnect.append(message)
@@ -184,20 +184,23 @@ class StrictServer:
         await self._deliver(message, self._take(message))
 
     async def _deliver(self, message: Any, error: Exception | None) -> None:
-        """Let `send` take its time, and return or raise."""
+        """Let other tasks run, and return or raise, as `send` is to do."""
         if self._window is not None and error is None and message["type"] == "websocket.send":
             await self._window.wait()
         for _ in range(self._send_checkpoints):
             await anyio.lowlevel.checkpoint()
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # it refers to this frame
 
     def _take(self, message: Any) -> Exception | None:
-        """Act on a message, and say what `send` is to raise."""
+        """Process a message, and return the error that `send` is to raise."""
         closes = self._spec.state is State.OPEN and _close_code(message) is not None
         if closes and message.get("code", 1000) in self._refused_codes:
             return ValueError(f"this server does not send close code {message['code']}")
-        # Of a close that goes nowhere, such as Litestar's with the 1006 that it got, the code harms nobody.
+        # The code of a close that goes nowhere does no harm, such as Litestar's with the 1006 that it received.
         if not (self._disconnect_received and self.client.left and closes):
             try:
                 self._spec.check(message)
@@ -240,7 +243,7 @@ class StrictServer:
 
 
 def _with_headers_read(message: Any) -> Any:
-    """Put headers that come as an iterator into a list, as they can be read only once."""
+    """Replace headers that are an iterator by a list, because they can be read only once."""
     if isinstance(message, dict) and isinstance(message.get("headers"), Iterator):
         return {**message, "headers": list(message["headers"])}
     return message

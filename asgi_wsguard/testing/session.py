@@ -1,4 +1,4 @@
-"""One websocket to one app, in memory: the client for a test, and the strict server between the two."""
+"""One in-memory websocket to one app: the test's client, and a strict server between the two."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from asgi_wsguard.testing.failures import ContractBroken, WebSocketClosed, add_n
 from asgi_wsguard.testing.served import ServedApp
 from asgi_wsguard.testing.server import Denial, Headers, StrictServer
 
-# What a client sends by itself.
+# Headers that a client adds on its own.
 HANDSHAKE = {
     b"host": b"testserver",
     b"connection": b"upgrade",
@@ -23,7 +23,7 @@ HANDSHAKE = {
     b"sec-websocket-version": b"13",
     b"sec-websocket-key": b"dGhlIHNhbXBsZSBub25jZQ==",  # the example of RFC 6455
 }
-URL = "%/:@!$&'()*+,;=?"  # what stays as it is in a path and in a query
+URL = "%/:@!$&'()*+,;=?"  # characters that are not escaped in a path and in a query
 
 AnyHeaders = Iterable[tuple[Any, Any]]
 
@@ -31,29 +31,29 @@ AnyHeaders = Iterable[tuple[Any, Any]]
 class WebSocketSession:
     """A websocket between a test and an app, on asyncio and on trio, as an async context manager.
 
-    It begins when the handshake is answered, be it with a denial. At its end the client closes with 1000, unless the
-    connection is over, and the app must come to its end. A test that fails by itself keeps its exception; what else
-    there is to say is in the exception's notes.
+    It begins when the handshake is answered, also by a denial. At its end the client closes with 1000, unless the
+    connection is over, and the app must end. A test that fails for another reason keeps its exception, and other faults
+    are in the exception's notes.
 
     Args:
-        app: the app, with a guard around it or without.
-        path: the path, with a query after ``?``.
+        app: the app, with or without a guard around it.
+        path: the path, and optionally a query after ``?``.
         subprotocols: what the client offers.
-        headers: a mapping or pairs, of text or bytes. What a handshake needs is there already.
-        timeout: seconds that the app has to answer, to send, and to end; `None` for as long as it takes.
-        denial_extension: whether the server can send a response for a denial (``websocket.http.response``).
+        headers: a mapping or pairs, of text or bytes. Those that a handshake needs are added.
+        timeout: seconds that the app has to answer, to send, and to end; `None` for no limit. Default 5.
+        denial_extension: whether the server can send a denial response (``websocket.http.response``). Default `True`.
         strict: raise `ContractBroken` at the end. Default `True`.
 
     Attributes:
         scope: the scope; it may be changed before the session begins.
-        violations: what the app has done wrong up to now, each once.
+        violations: the app's violations so far, each once.
 
     Raises:
-        Exception: at the end, what came out of the app, and so would go to the server; but not what only says that
-            the client has left. At the beginning, when the app raised before it answered.
-        ContractBroken: at the end, when the app broke the ASGI specification or left a task behind. At the beginning,
-            when it ended without an answer.
-        TimeoutError: at the beginning, when there is no answer in time.
+        Exception: the app's exception, as the server would get it: at the end, unless it only says that the client has
+            left; at the beginning, if the app raised before it answered.
+        ContractBroken: at the end, if the app broke the ASGI specification or left a task behind. At the beginning, if
+            it ended without an answer.
+        TimeoutError: at the beginning, if there is no answer in time.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class WebSocketSession:
         self._strict = strict
         self._reads = True
 
-    # What the client sees
+    # The client's view
 
     @property
     def accepted(self) -> bool:
@@ -90,25 +90,25 @@ class WebSocketSession:
 
     @property
     def headers(self) -> Headers:
-        """The headers that the app has accepted with."""
+        """The headers of the app's accept."""
         return self._client.headers
 
     @property
     def denial(self) -> Denial | None:
-        """The response that the handshake was denied with: its status, headers and body."""
+        """The response that denied the handshake, with its status, headers and body; `None` if it was not denied."""
         return self._client.denial
 
     @property
     def close_code(self) -> int | None:
-        """The code the websocket was closed with, by whichever side; 1006 for no close frame, `None` while open."""
+        """The close code, from whichever side closed; 1006 without a close frame, `None` while open."""
         return self._app.left[0] if self._app.left else self._client.close_code
 
     @property
     def close_reason(self) -> str:
-        """The reason the websocket was closed with."""
+        """The close reason."""
         return self._app.left[1] if self._app.left else self._client.close_reason
 
-    # What the client does
+    # The client's actions
 
     async def send_text(self, data: str) -> None:
         """Send text."""
@@ -132,11 +132,11 @@ class WebSocketSession:
         """Await the app's next message.
 
         Args:
-            expected: what is waited for, for the error.
+            expected: the kind of message that is expected, for the error.
 
         Raises:
-            TimeoutError: there is none in time; it says at which lines the app waits.
-            WebSocketClosed: there is none left, and the websocket is closed.
+            TimeoutError: there is none in time. The error names the lines where the app waits.
+            WebSocketClosed: there are no more, and the websocket is closed.
         """
         __tracebackhide__ = True
         if not self._reads:
@@ -162,7 +162,7 @@ class WebSocketSession:
         return message
 
     async def receive_json(self) -> Any:
-        """Await the app's next message, which must be JSON, and return what it holds."""
+        """Await the app's next message, which must be JSON, and return its value."""
         return json.loads(await self.receive("JSON"))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
@@ -171,11 +171,11 @@ class WebSocketSession:
         await anyio.lowlevel.checkpoint()
 
     async def vanish(self) -> None:
-        """Leave without a close frame, as with a cut cable: the app gets code 1006."""
+        """Leave without a close frame, as when the network fails: the app gets code 1006."""
         await self.close(1006)
 
     def stop_reading(self) -> None:
-        """Let the app wait in `send()` from now on, as when the client's buffers are full."""
+        """Make the app wait in `send()` from now on, as if the client's buffers were full."""
         self._reads = False
         self._server.client_stops_reading()
 
@@ -204,7 +204,7 @@ class WebSocketSession:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Let the client leave, and the app end; raise what went wrong."""
+        """Let the client leave, wait for the app, and raise if anything went wrong."""
         __tracebackhide__ = True
         app = self._app
         app.leave(1000 if exc is None else 1006)
@@ -231,7 +231,7 @@ class WebSocketSession:
 def asked(
     path: str, *, subprotocols: Iterable[str], headers: Mapping[str, str] | AnyHeaders, denial_extension: bool = True
 ) -> StrictServer:
-    """Return a server that a client asks for a websocket; see `WebSocketSession` for what it asks."""
+    """Return a server that has received a client's handshake; see `WebSocketSession` for the parameters."""
     offered = list(subprotocols)
     target, _, query = path.partition("?")
     server = StrictServer(

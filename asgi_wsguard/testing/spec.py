@@ -1,35 +1,43 @@
-"""What an ASGI server may be sent for one websocket: the ASGI spec, with RFC 6455 for what goes on the wire.
+"""The messages that an ASGI server may get for one websocket, by the ASGI spec and, for close frames, RFC 6455.
 
-This judges the guard, so it shares no code with it.
+It is used to test the guard, so it shares no code with it.
 """
 
 from __future__ import annotations
 
 import enum
+import string
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 BYTES = (bytes, bytearray, memoryview)  # the spec says bytes; every server takes all three
+TOKEN = frozenset(b"!#$%&'*+-.^_`|~" + (string.ascii_letters + string.digits).encode())  # RFC 9110 section 5.6.2
+CONTROL = frozenset({*range(32), 127} - {ord("\t")})  # RFC 9110 section 5.5
+# Headers that the server itself sends with an accept, or that a 101 response must not have.
+SERVERS_OWN = (
+    *(b"connection", b"content-length", b"transfer-encoding", b"upgrade"),
+    *(b"sec-websocket-accept", b"sec-websocket-extensions", b"sec-websocket-protocol"),
+)
 
 
 class IllegalSequence(AssertionError):
-    """The server was sent what the ASGI spec forbids.
+    """The server got a message that the ASGI spec forbids.
 
     Attributes:
         clause: the id of the contract's clause for it, such as ``"H10"``.
-        where: file and line of what sent it, where they are known.
+        where: file and line that sent it, if known.
     """
 
     def __init__(self, clause: str, what: str) -> None:
         super().__init__(what)
-        self.clause = clause
+        self.clause: str = clause
         self.where = ""
 
 
 class State(enum.Enum):
-    """How far the websocket has come, in words that complete "sent ..."."""
+    """The state of the websocket, in words that complete "sent ..."."""
 
     CONNECTING = "before the handshake was answered"
     DENYING = "in a denial response"
@@ -50,7 +58,7 @@ Fault = tuple[str, str]  # the clause, and what is wrong
 
 
 class SpecChecker:
-    """Follows what one app sends, and raises `IllegalSequence` at the first message the spec forbids there."""
+    """Follows the messages of one app, and raises `IllegalSequence` at one that the spec forbids in its state."""
 
     def __init__(self, *, subprotocols: Collection[str], denial_extension: bool) -> None:
         self.state = State.CONNECTING
@@ -59,10 +67,10 @@ class SpecChecker:
         self._denial_extension = denial_extension
 
     def check(self, message: object) -> None:
-        """Take the next message, as the server begins to act on it.
+        """Check the next message, when the server begins to process it.
 
         Raises:
-            IllegalSequence: the spec forbids it; the state stays as it was.
+            IllegalSequence: the spec forbids it. The state does not change.
         """
         fault = self._fault(message)
         if fault:
@@ -94,7 +102,7 @@ class SpecChecker:
             subprotocol = message.get("subprotocol")
             if subprotocol is not None and subprotocol not in self._subprotocols:
                 yield "H14", "the client did not offer this subprotocol"
-            yield from (("H11", what) for what in _bad_headers(message, forbidden=b"sec-websocket-protocol"))
+            yield from (("H11", what) for what in _bad_headers(message, SERVERS_OWN))
         elif kind == "websocket.send":
             yield from (("O9", what) for what in _bad_data(message))
         elif kind == "websocket.close" and self.state is State.OPEN:  # before, it is a plain 403
@@ -110,7 +118,7 @@ class SpecChecker:
             yield "H10", "body is not bytes"
 
 
-def _bad_headers(message: dict[str, Any], forbidden: bytes | None = None) -> Iterator[str]:
+def _bad_headers(message: dict[str, Any], forbidden: Collection[bytes] = ()) -> Iterator[str]:
     try:
         headers = [(name, value) for name, value in message.get("headers", ())]
     except (TypeError, ValueError):
@@ -119,10 +127,10 @@ def _bad_headers(message: dict[str, Any], forbidden: bytes | None = None) -> Ite
     for name, value in headers:
         if not isinstance(name, bytes) or not isinstance(value, bytes):
             yield "a header is not bytes"
-        elif not name or name.startswith(b":") or name.lower() == forbidden:
+        elif not name or not TOKEN.issuperset(name) or name.lower() in forbidden:
             yield f"a header must not be named {name!r}"
-        elif any(byte in b"\r\n\0" for byte in name + value):
-            yield "a header holds CR, LF or NUL"
+        elif not CONTROL.isdisjoint(value):
+            yield "the value of a header holds a control character"
 
 
 def _bad_data(message: dict[str, Any]) -> Iterator[str]:
@@ -141,5 +149,7 @@ def _bad_close(message: dict[str, Any]) -> Iterator[str]:
         yield "this close code may not be sent"
     if reason is not None and not isinstance(reason, str):
         yield "reason is not a str"
-    elif reason and len(reason.encode(errors="surrogatepass")) > 123:
+    elif reason and reason.encode(errors="ignore").decode() != reason:
+        yield "UTF-8 cannot encode the reason"
+    elif reason and len(reason.encode()) > 123:
         yield "the reason is over 123 bytes"

@@ -1,9 +1,10 @@
-"""The tasks of an app: the one it was called in, and those that it started, on asyncio and on trio."""
+"""The tasks of an app, on asyncio and on trio: the one that it was called in, and those that it started."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
@@ -11,15 +12,15 @@ from typing import Any, Callable, NamedTuple
 
 import anyio.lowlevel
 
-from asgi_wsguard import lines
+from asgi_wsguard.report import lines
 
-# How many turns of the event loop a task has to end: those that it takes when it was cancelled, not those of a sleep.
+# Iterations of the event loop that a task has to end: enough for a cancelled task, not for one that sleeps.
 TURNS = 50
 
-# Every task begins with a copy of the context in which it was started, and so with this.
+# A task starts with a copy of the context in which it was started, and so with this variable.
 _owners: ContextVar[tuple[object, ...]] = ContextVar("asgi_wsguard.testing", default=())
-# Before Python 3.12 a task shows its context to the garbage collector only.
-_context_of: Callable[[Any], Context] = getattr(
+# Before Python 3.12 a task reveals its context only to the garbage collector.
+context_of: Callable[[Any], Context] = getattr(
     asyncio.Task,
     "get_context",
     lambda task: next((held for held in gc.get_referents(task) if isinstance(held, Context)), Context()),
@@ -27,21 +28,27 @@ _context_of: Callable[[Any], Context] = getattr(
 
 
 class AppTask(NamedTuple):
-    """A task that runs."""
+    """A running task."""
 
     task: Any
     name: str
     coroutine: Any
     context: Context
 
+    @property
+    def is_a_packages(self) -> bool:
+        """Whether it is an installed package's own task, such as a timer of ariadne or python-socketio."""
+        code = getattr(self.coroutine, "cr_code", None)
+        return code is not None and not lines.PACKAGES.isdisjoint(code.co_filename.split(os.sep)) and not self.where()
+
     def where(self, *, anyone: bool = False) -> str:
-        """Return the file and line where it waits, in the user's code; else, maybe, in anyone's."""
+        """Return the file and line where it waits, in the user's code if possible."""
         return lines.of_waiting(self.coroutine, anyone=anyone)
 
 
 @contextmanager
 def claimed(owner: object) -> Iterator[None]:
-    """Make the current task the owner's for a while, and for good what it starts in it."""
+    """Make the current task the owner's for the duration of the block, and the tasks started in it for good."""
     before = _owners.get()
     _owners.set((*before, owner))
     try:
@@ -51,13 +58,13 @@ def claimed(owner: object) -> Iterator[None]:
 
 
 def owned(owner: object) -> list[AppTask]:
-    """Return the owner's tasks that run, in the order of their names."""
-    running = (task for task in _running() if owner in task.context.get(_owners, ()))
-    return sorted(running, key=lambda task: task.name)
+    """Return the owner's running tasks, sorted by name."""
+    own = (task for task in running() if owner in task.context.get(_owners, ()))
+    return sorted(own, key=lambda task: task.name)
 
 
 async def left_behind(owner: object) -> list[AppTask]:
-    """Return the owner's tasks that do not end by themselves."""
+    """Return the owner's tasks that do not end on their own."""
     for _ in range(TURNS):
         if not owned(owner):
             break
@@ -66,18 +73,19 @@ async def left_behind(owner: object) -> list[AppTask]:
 
 
 def cancel(tasks: list[AppTask]) -> None:
-    """Cancel tasks. On trio a task cannot be cancelled from elsewhere."""
+    """Cancel tasks. Does nothing on trio, where a task cannot be cancelled from outside."""
     for task in tasks:
         if isinstance(task.task, asyncio.Task):
             task.task.cancel()
 
 
-def _running() -> Iterator[AppTask]:
+def running() -> Iterator[AppTask]:
+    """Return all tasks of this event loop."""
     try:
         tasks = asyncio.all_tasks()
     except RuntimeError:  # asyncio does not run in this thread
         return _running_on_trio()
-    return (AppTask(task, _name(task), task.get_coro(), _context_of(task)) for task in tasks)
+    return (AppTask(task, _name(task), task.get_coro(), context_of(task)) for task in tasks)
 
 
 def _name(task: asyncio.Task[Any]) -> str:

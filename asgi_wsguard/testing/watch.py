@@ -1,4 +1,4 @@
-"""What goes wrong with the websocket apps of a test, whatever client it uses."""
+"""A watch for faults of websocket apps in a test, whatever client it uses."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Any
 import anyio
 
 from asgi_wsguard import WebSocketGuardMiddleware
+from asgi_wsguard.drain.signals import WILL_NOT_DRAIN
 from asgi_wsguard.testing import tasks
 
 DESTROYED = "Task was destroyed but it is pending!"
 
 
 class Watch(logging.Handler):
-    """Collects, while it is on, a line for each thing that went wrong in this process.
+    """Collects a line for each fault in this process, while it is switched on.
 
     That is what the guard logs as a warning or an error, each task that an app behind a guard left behind, and what
-    asyncio says when a task is thrown away that is not done.
+    asyncio says when a task is discarded that is not done. A server that gets no signal, as a test runs it in a
+    thread, is not the app's fault (D5).
     """
 
     def __init__(self) -> None:
@@ -30,13 +32,15 @@ class Watch(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line (called by the logger, from any thread)."""
+        if record.msg == WILL_NOT_DRAIN:
+            return
         line = record.getMessage()
         if record.name == "asgi_wsguard" or line.startswith(DESTROYED):
             self.lines.append(line)
 
     def begin(self) -> None:
-        """Switch on, also where the project's logging is set up to be silent."""
-        gc.collect()  # what was left before does not count
+        """Switch on, even if the project's logging is configured to be silent."""
+        gc.collect()  # garbage of earlier tests does not count
         for logger in self._loggers:
             self._before.append((logger.disabled, logger.level))
             logger.disabled = False
@@ -50,7 +54,7 @@ class Watch(logging.Handler):
             try:
                 with tasks.claimed(owner):
                     await guard(middleware, scope, receive, send)
-            except GeneratorExit:  # it is being thrown away, and nothing may be awaited
+            except GeneratorExit:  # the coroutine is being discarded, and nothing may be awaited
                 raise
             except BaseException:
                 await self._look_behind(owner, scope)
@@ -78,6 +82,6 @@ class Watch(logging.Handler):
 
     def take(self) -> str:
         """Return the lines up to now, and forget them."""
-        gc.collect()  # a task that nobody refers to any more is destroyed here, and says so
+        gc.collect()  # a pending task without references is destroyed here, and asyncio logs that
         lines, self.lines = self.lines, []
         return "\n".join(lines)

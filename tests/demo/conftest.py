@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from in_chromium import Served, chromium, served
+from in_chromium import Served, served
 from playwright.sync_api import Browser, Page
+
+from harness.browser import browser as browser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,12 +19,6 @@ def demo() -> Iterator[Served]:
     with served() as running:
         yield running
         assert running.interrupt() == (0, "")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

@@ -1,19 +1,16 @@
-"""The demo, served by its own command, and Chromium to look at it."""
+"""The demo, served by its own command, as Chromium shows it."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 from asgi_wsguard.demo.browser import obstacle
 from asgi_wsguard.probe.scenarios import SCENARIOS
@@ -62,21 +59,6 @@ def served() -> Iterator[Served]:
             yield Served(url[0], process)
         finally:
             process.kill()
-
-
-@contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        missing = "Chromium is missing: scripts/debian chromium"
-        if "CI" in os.environ:
-            raise RuntimeError(missing)
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def rows(page: Page) -> Any:

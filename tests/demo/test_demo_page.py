@@ -32,7 +32,7 @@ def ended(page: Page, title: str) -> Any:
 
 
 def test_one_row(page: Page) -> None:
-    told = run(page, "awaits for ever")
+    told = run(page, "never answers the handshake")
     bare, guarded = told["bare"], told["guarded"]
     assert (bare["state"], guarded["state"]) == ("broken", "kept")
     assert bare["events"] == [["new WebSocket", ""], ["", "the page gives up"], ["onerror", ""], refused()]
@@ -52,11 +52,11 @@ def refused() -> list[str]:
 
 
 def test_what_is_shown_while_it_runs(page: Page) -> None:
-    page.get_by_role("button", name="Run: awaits for ever", exact=True).click()
+    page.get_by_role("button", name="Run: never answers the handshake", exact=True).click()
     bare = page.locator("tr.scenario [data-side=bare][data-state=running]")
     expect(bare).to_contain_text("no answer yet", timeout=SOON)
     expect(bare).to_contain_text("of 3 s")
-    ended(page, "awaits for ever")
+    ended(page, "never answers the handshake")
 
 
 def test_messages_are_shown(page: Page) -> None:
@@ -151,10 +151,10 @@ def test_anyone_can_use_it(page: Page, scheme: Any, width: int) -> None:
 
 def test_motion_is_reduced(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")
-    page.get_by_role("button", name="Run: awaits for ever", exact=True).click()
+    page.get_by_role("button", name="Run: never answers the handshake", exact=True).click()
     mark = page.locator("[data-state=running] .mark").first
     assert mark.evaluate("(mark) => getComputedStyle(mark).animationName") == "none"
-    ended(page, "awaits for ever")
+    ended(page, "never answers the handshake")
 
 
 def test_what_is_left_out_is_said(page: Page) -> None:

@@ -18,7 +18,9 @@ STARTED = "started"
 
 CODE = int(os.environ.get("DRAIN_CODE", "1012"))
 
-drainer = Drainer(on_signal=[signal.SIGTERM], grace=GRACE, spread=SPREAD, code=CODE)
+ON_SIGNAL = [signal.Signals[name] for name in os.environ.get("DRAIN_ON", "SIGTERM").split()]
+
+drainer = Drainer(on_signal=ON_SIGNAL, grace=GRACE, spread=SPREAD, code=CODE)
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:
@@ -37,6 +39,10 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": b"ok"})
     else:
         await receive()
+        if scope["path"] == "/undecided":
+            note("undecided", 1)
+            await receive()  # until it is over
+            return
         await send({"type": "websocket.accept"})
         await _echo(scope["path"], receive, send)
 
@@ -63,4 +69,5 @@ def note(what: str, count: int) -> None:
 
 
 bare = _app
-app = WebSocketGuardMiddleware(_app, drainer=drainer)
+# A message that is dropped would be counted as answered.
+app = WebSocketGuardMiddleware(_app, drainer=drainer, send_after_end="raise")

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from environments import program
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from asgi_wsguard.probe.servers import answers, stop
+from harness.environments import program
 
 CONFIG = Path(__file__).parents[2] / "docs" / "deploy" / "nginx.conf"
 PAUSE = 0.1

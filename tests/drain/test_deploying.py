@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import inspect
 import json
 import re
 import shlex
@@ -14,12 +15,12 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from environments import program
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from asgi_wsguard.middleware import Options
+from asgi_wsguard import Drainer
 from asgi_wsguard.probe.servers import SERVERS, Server, running
+from harness.environments import program
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 UNIT = DEPLOY / "asgi-wsguard-app@.service"
@@ -28,7 +29,7 @@ POD = DEPLOYMENT["spec"]["template"]["spec"]
 CONTAINER = POD["containers"][0]
 HOOK = CONTAINER["lifecycle"]["preStop"]["exec"]["command"]
 ROWS = json.loads((DEPLOY / "servers.json").read_text(encoding="utf-8"))
-EXIT_TIMEOUT = Options().exit_timeout or 0.0
+EXIT_TIMEOUT: float = inspect.signature(Drainer).parameters["exit_timeout"].default
 QUICK = {"DRAIN_GRACE": "0.2", "DRAIN_SPREAD": "0.2", "PYTHONPATH": str(DEPLOY)}
 
 

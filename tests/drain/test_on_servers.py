@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import time
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,18 +13,19 @@ from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
+from app_process import notes, started
 from crowd import CLIENTS, Crowd, crowd
-from drain_app import GRACE, NOTES, SPREAD, STARTED
+from drain_app import GRACE, SPREAD, STARTED
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from asgi_wsguard.probe.client import Observation, visit
 from asgi_wsguard.probe.model import Hear, Say, Until
 from asgi_wsguard.probe.play import COARSE, exceptions
-from asgi_wsguard.probe.servers import REFUSED, SERVERS, Running, Server, get, running
+from asgi_wsguard.probe.servers import REFUSED, SERVERS, Running, Server, get
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    pass
 
 HERE = Path(__file__).parent
 BY_NAME = {server.name: server for server in SERVERS}
@@ -66,6 +66,14 @@ def played(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def _without_the_guard(server: Server, folder: Path) -> tuple[int, int | None]:
     """Return the exit status, and what an idle client got; `None` if the server waited for it."""
+    try:
+        return _stopped(server, folder / "first")
+    except subprocess.TimeoutExpired:  # granian with two workers (2.8.7), on a busy machine, now and then never ends
+        return _stopped(server, folder / "second")
+
+
+def _stopped(server: Server, folder: Path) -> tuple[int, int | None]:
+    folder.mkdir()
     with started(server, "bare", folder) as bare:
         code = _stop_with_a_client(bare)
         return bare.process.wait(10), code
@@ -81,24 +89,6 @@ def _stop_with_a_client(bare: Running) -> int | None:
         except TimeoutError:
             return None
     raise AssertionError("a message that nobody sent")
-
-
-@contextlib.contextmanager
-def started(server: Server, app: str, folder: Path, **env: str) -> Iterator[Running]:
-    """Start the server with all of its workers: gunicorn's and granian's lose a signal that comes earlier."""
-    env.update({NOTES: str(folder), "PYTHONPATH": str(HERE), "GUNICORN_CMD_ARGS": "--no-control-socket"})
-    workers = 0 if "daphne" in server.command else 2 if "--workers 2" in server.command else 1
-    with running(server, app=f"drain_app:{app}", env=env) as process:
-        deadline = time.monotonic() + 20
-        while [path for path, _ in notes(folder)].count(STARTED) < workers:
-            assert time.monotonic() < deadline, process.log()
-            time.sleep(0.02)
-        yield process
-
-
-def notes(folder: Path) -> list[list[str]]:
-    """Return what the app has noted."""
-    return [line.split() for path in folder.iterdir() for line in path.read_text().splitlines()]
 
 
 class EveryServer:
@@ -206,7 +196,7 @@ class TestOthers:
 
         def come(number: int) -> Observation:
             path = f"/{number}"
-            return visit(process.port, path, steps=steps, http2=True, patience=20, watch=lambda _: everyone.wait(20))
+            return visit(process.port, path, steps=steps, http=2, patience=20, watch=lambda _: everyone.wait(20))
 
         with (
             started(BY_NAME["hypercorn-http2"], "app", tmp_path) as process,
@@ -229,7 +219,7 @@ class TestOthers:
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 4012
 
-    @pytest.mark.parametrize("name", ["uvicorn-sansio", "granian"])
+    @pytest.mark.parametrize("name", ["uvicorn-sansio", "granian", "daphne", "gunicorn-uvicorn"])
     def test_a_second_signal_skips_the_wait(self, name: str, tmp_path: Path) -> None:
         with (
             started(BY_NAME[name], "app", tmp_path, DRAIN_GRACE="60") as process,
@@ -237,6 +227,7 @@ class TestOthers:
         ):
             process.process.terminate()
             assert get(process.port, "/draining", 20) == b"ok"
-            (worker,) = tmp_path.iterdir()  # granian tells it the first one only
-            os.kill(int(worker.name), signal.SIGTERM)
+            # granian and gunicorn tell their worker of the first one only. Daphne is its own.
+            workers = [int(file.name) for file in tmp_path.iterdir()] or [process.process.pid]
+            os.kill(workers[0], signal.SIGTERM)
             process.process.wait(10)

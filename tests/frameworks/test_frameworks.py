@@ -15,13 +15,9 @@ from litestar import WebSocket as LitestarSocket
 
 from asgi_wsguard import WebSocketGuardMiddleware
 from asgi_wsguard.testing import StrictServer
+from harness.backends import asyncio_only as asyncio_only
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"  # channels knows no other
 
 
 class AppError(Exception):

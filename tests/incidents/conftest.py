@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from environments import environment
 
 from asgi_wsguard.probe import client
 from asgi_wsguard.probe.servers import Running, Server, get, running, stop
+from harness.environments import environment
 
 HERE = Path(__file__).parent
 

@@ -25,8 +25,10 @@ running: Counter[str] = Counter()
 async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
-    elif scope["type"] == "http":
+    elif scope["type"] == "http" and scope["path"] == "/":
         await tell(send)
+    elif scope["type"] == "http":
+        await APPS[scope["path"]]({**scope, "path": "/", "raw_path": b"/"}, receive, send)
     else:
         await websocket(scope, receive, send)
 

@@ -8,7 +8,7 @@ from asgi_wsguard.probe.model import Leave
 
 NEEDS = ()  # servers of today do so, too
 SERVER = "-m uvicorn --port {port} {app}"
-OPTIONS = {"exit_timeout": 0.1}
+OPTIONS = {"cleanup_timeout": 0.1}
 
 
 async def app(scope, receive, send):

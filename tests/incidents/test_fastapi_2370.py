@@ -8,6 +8,7 @@ from asgi_wsguard.probe.model import Hear, Vanish
 
 NEEDS = ("3.9", "fastapi==0.61.2", "starlette==0.13.6", "pydantic==1.7.2", "uvicorn==0.12.3", "websockets==8.1")
 SERVER = "-m uvicorn --port {port} {app}"
+OPTIONS = {"send_after_end": "raise"}
 ERROR = "Unexpected ASGI message 'websocket.send', after sending 'websocket.close'"
 
 app = FastAPI()

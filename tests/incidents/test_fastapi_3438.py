@@ -10,6 +10,7 @@ from asgi_wsguard.probe.model import Vanish
 
 NEEDS = ("3.9", "fastapi==0.65.2", "starlette==0.14.2", "pydantic==1.8.2", "uvicorn==0.14.0", "websockets==9.1")
 SERVER = "-m uvicorn --port {port} {app}"
+OPTIONS = {"send_after_end": "raise"}
 
 app = FastAPI()
 tasks = []

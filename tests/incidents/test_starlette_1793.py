@@ -10,7 +10,7 @@ from asgi_wsguard.probe.model import Hear, Vanish
 
 NEEDS = ("3.9", "starlette==0.20.4", "uvicorn==0.18.2", "wsproto==1.1.0")
 SERVER = "-m uvicorn --ws wsproto --port {port} {app}"
-OPTIONS = {"exit_timeout": 60.0}
+OPTIONS = {"send_after_end": "raise"}
 
 
 async def relay(websocket):

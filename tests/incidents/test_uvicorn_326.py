@@ -8,6 +8,7 @@ from asgi_wsguard.probe.model import Hear, Until
 
 NEEDS = ("3.9", "uvicorn==0.11.3", "websockets==8.1", "httptools==0.1.2", "uvloop==0.15.3")
 SERVER = "-m uvicorn --port {port} {app}"
+OPTIONS = {"send_after_end": "raise"}
 TRACEBACK = "Exception in ASGI application"
 
 

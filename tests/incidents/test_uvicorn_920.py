@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from environments import environment
+
+from harness.environments import environment
 
 NEEDS = (
     "3.9",

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from environments import program
 from prometheus_client import CollectorRegistry
-from reports import CRASHED
 
 from asgi_wsguard.integrations.metrics import ACCEPTED, METRICS, translated
 from asgi_wsguard.integrations.prometheus import PrometheusMetrics
 from asgi_wsguard.report import Outcome
+from harness.environments import program
+from harness.reports import CRASHED
 
 DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = DOCS / "monitoring"
@@ -83,8 +83,8 @@ def samples() -> set[str]:
     registry = CollectorRegistry()
     observer = PrometheusMetrics(registry)
     observer.opened("")
-    with pytest.raises(StopIteration):
-        observer(CRASHED).send(None)
+    observer.outlive("", 1)
+    observer(CRASHED)
     return {sample.name for family in registry.collect() for sample in family.samples}
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from asgi_wsguard.cli.commands import commands
 
-APPS = Path(__file__).parents[1] / "unit"
+APPS = Path(__file__).parents[1] / "tools"
 SERVERS = ["uvicorn-sansio", "hypercorn-trio", "daphne", "granian", "gunicorn-asgi"]
 CLIENT_GETS = {"uvicorn-sansio": "500", "hypercorn-trio": "500", "daphne": "no response"}
 

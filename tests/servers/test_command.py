@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from environments import environment
+
+from harness.environments import environment
 
 ONE = ["probe", "--server", "uvicorn-sansio", "--scenario", "returns"]
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from environments import find_python
 
 from asgi_wsguard.probe.newest import newest
 from asgi_wsguard.probe.scenarios import SCENARIOS
-from asgi_wsguard.probe.servers import SERVERS, Server
+from asgi_wsguard.probe.servers import SETUPS, Server
 from compat.newest import pinned
 from compat.older import CHOSEN, served
 from compat.releases import PACKAGES, Package
 from compat.replay import replay
 from compat.stored import EXTENSION, older, plays, spread
+from harness.environments import find_python
 
 STORED_NEWEST = newest()
 STORED_RELEASES = older()["packages"]
@@ -72,7 +72,7 @@ def played() -> Iterator[dict[str, Future[Cells]]]:
                 f"{name} {version}": pool.submit(differences_of_release, packages[package], version, name)
                 for package, version, name in SAMPLE
             },
-            **{server.name: pool.submit(differences_of_newest, server) for server in SERVERS},
+            **{server.name: pool.submit(differences_of_newest, server) for server in SETUPS},
         }
 
 
@@ -82,7 +82,7 @@ def test_release_agrees(package: str, version: str, server: str, played: dict[st
     assert played[f"{server} {version}"].result() == {}
 
 
-@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+@pytest.mark.parametrize("server", SETUPS, ids=lambda server: server.name)
 def test_newest_agrees(server: Server, played: dict[str, Future[Cells]]) -> None:
     assert played[server.name].result() == {}
 
@@ -91,7 +91,7 @@ def test_newest_has_everything() -> None:
     assert STORED_NEWEST["versions"] == pinned()
     names = [scenario.name for scenario in SCENARIOS]
     assert {name: list(cells) for name, cells in STORED_NEWEST["servers"].items()} == {
-        server.name: names for server in SERVERS
+        server.name: names for server in SETUPS
     }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from environments import find_python
+
+from harness.environments import find_python
 
 
 def test_a_missing_python_fails_in_ci(monkeypatch):

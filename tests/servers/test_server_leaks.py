@@ -46,8 +46,7 @@ def connect(served: Running, connections: int) -> None:
 
     def one(name: str) -> str:
         client = CLIENTS[name]
-        http2 = served.server.http2
-        return describe(visit(served.port, f"/{name}", steps=client.steps, http2=http2, patience=PATIENCE))
+        return describe(visit(served.port, f"/{name}", steps=client.steps, http=served.server.http, patience=PATIENCE))
 
     with ThreadPoolExecutor(AT_ONCE) as clients:
         for name, client in CLIENTS.items():

@@ -11,13 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-import test_contract
 import trustme
 
 from asgi_wsguard.probe.client import TLS, visit
 from asgi_wsguard.probe.client.wire import Wire
 from asgi_wsguard.probe.servers import SERVERS, Running, running
 from asgi_wsguard.probe.tls import over_tls
+from harness import contract
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,16 +52,16 @@ def served(request: pytest.FixtureRequest, certificates: Path) -> Iterator[Runni
         yield process
 
 
-test_contract_holds = test_contract.test_contract_holds
-test_a_crash_path_denies_with_500 = test_contract.test_a_crash_path_denies_with_500
-test_without_the_guard_it_does_not = test_contract.test_without_the_guard_it_does_not
+test_contract_holds = contract.contract_holds
+test_a_crash_path_denies_with_500 = contract.a_crash_path_denies_with_500
+test_without_the_guard_it_does_not = contract.without_the_guard_it_does_not
 
 
 # What a server logs of a client that refuses it may come late, so these are not before the contract.
 
 
 def test_handshake(served: Running) -> None:
-    http2 = served.server.http2
+    http2 = served.server.http == 2
     wire = Wire(served.port, time.monotonic() + 5, served.tls, "h2" if http2 else "http/1.1")
     with wire.socket as connection:
         assert connection.version() == "TLSv1.3"
@@ -71,14 +71,14 @@ def test_handshake(served: Running) -> None:
 def test_a_client_that_does_not_know_the_root_refuses(served: Running, certificates: Path) -> None:
     tls = replace(served.tls, bundle=str(certificates / "other.pem"))
     with pytest.raises(ssl.SSLCertVerificationError, match="unable to get local issuer certificate"):
-        visit(served.port, "/", http2=served.server.http2, tls=tls)
+        visit(served.port, "/", http=served.server.http, tls=tls)
 
 
 def test_a_client_that_asks_for_another_name_refuses(served: Running) -> None:
     tls = replace(served.tls, name="other.test")
     with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
-        visit(served.port, "/", http2=served.server.http2, tls=tls)
+        visit(served.port, "/", http=served.server.http, tls=tls)
 
 
-test_log_is_clean = test_contract.test_log_is_clean
-test_sigterm_stops_it_at_once = test_contract.test_sigterm_stops_it_at_once
+test_log_is_clean = contract.log_is_clean
+test_sigterm_stops_it_at_once = contract.sigterm_stops_it_at_once

@@ -9,20 +9,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import test_contract
-from environments import environment
 
+from asgi_wsguard.probe.differences import NEVER_STUCK
 from asgi_wsguard.probe.model import Closed, Refused, Vanish
 from asgi_wsguard.probe.play import play
 from asgi_wsguard.probe.scenarios import SCENARIOS
-from asgi_wsguard.probe.servers import NEVER_STUCK, SERVERS, Running, Server, running
+from asgi_wsguard.probe.servers import SERVERS, Running, Server, running
+from harness import contract
+from harness.environments import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-# What sends the reason of a close came with 0.14, the denial extension with 0.25.
-OLDEST: Mapping[str, Any] = {"denial": False, "close_reason": False}
+# What sends the reason of a close came with 0.14, the denial extension with 0.25, ASGI 2.4 with 0.29; sansio
+# said 2.3 for longer.
+OLDEST: Mapping[str, Any] = {"denial": False, "close_reason": False, "drops": True}
 # websockets 8 does not know the close code 1012. The guard leaves the connection to the server, which cuts it (O11).
 NO_1012 = {
     "accepts-and-is-cancelled": {"client_gets": Closed(1006), "logs": "ERROR O3", "raises": "invalid status code"}
@@ -33,13 +35,18 @@ TWO_LENGTHS = {"denies-with-length": {"client_gets": Refused("more than one of c
 NO_ASSERTION: dict[str, Any] = {"returns-in-vain": {}}
 # It tells an app that only sends by an error of another library's that the client has left.
 CONNECTION_CLOSED = {
-    name: {"logs": "ERROR O2", "raises": "ConnectionClosed"}
+    name: {"logs": "ERROR O2", "raises": "ConnectionClosed", "app_stays": 0.0}
     for name in ("pushes-until-left", "pushes-until-hung-up", "pushes-until-reset")
 }
-PROTOCOL_ERROR = {"pushes-until-left": {"logs": "ERROR O2", "raises": "LocalProtocolError"}}
+PROTOCOL_ERROR = {"pushes-until-left": {"logs": "ERROR O2", "raises": "LocalProtocolError", "app_stays": 0.0}}
 HANDLER_IS_CLOSED = {
-    name: {"logs": "ERROR O2", "raises": "the handler is closed"}
+    name: {"logs": "ERROR O2", "raises": "the handler is closed", "app_stays": 0.0}
     for name in ("pushes-until-hung-up", "pushes-until-reset")
+}
+# It says ASGI 2.3, by which what is sent after the end is dropped, and raises.
+RAISES = {
+    "pushes-until-left": {"logs": "DEBUG E2", "app_stays": 0.0},
+    "ignores-everything": {"logs": "WARNING O16"},
 }
 # Who sends to a client that does not read waits for ever, also when it has left.
 STAYS_STUCK = {"returns-in-vain": {"steps": (), "logs": "DEBUG O1"}}
@@ -106,10 +113,11 @@ RELEASES = (
         {
             "uvicorn-websockets": {
                 "denial": False,
+                "drops": True,
                 "instead": {**NO_ASSERTION, **CONNECTION_CLOSED},
                 "own_errors": ("IncompleteReadError", "ConnectionResetError"),
             },
-            "uvicorn-wsproto": {"denial": False, "instead": {**PROTOCOL_ERROR, **STAYS_STUCK}},
+            "uvicorn-wsproto": {"denial": False, "drops": True, "instead": {**PROTOCOL_ERROR, **STAYS_STUCK}},
         },
     ),
     Release(
@@ -125,7 +133,7 @@ RELEASES = (
         {
             "uvicorn-websockets": {"instead": NO_ASSERTION},
             "uvicorn-wsproto": {"instead": STAYS_STUCK},
-            "uvicorn-sansio": {"instead": {**TWO_LENGTHS, **UNSTUCK, **HANDLER_IS_CLOSED}},
+            "uvicorn-sansio": {"drops": True, "instead": {**TWO_LENGTHS, **UNSTUCK, **HANDLER_IS_CLOSED, **RAISES}},
         },
     ),
     Release(
@@ -155,9 +163,9 @@ def served(request: pytest.FixtureRequest) -> Iterator[Running]:
         yield process
 
 
-test_server_starts = test_contract.test_server_starts
-test_contract_holds = test_contract.test_contract_holds
-test_log_is_clean = test_contract.test_log_is_clean
+test_server_starts = contract.server_starts
+test_contract_holds = contract.contract_holds
+test_log_is_clean = contract.log_is_clean
 
 
 def test_without_the_guard_it_does_not(served: Running) -> None:
@@ -167,7 +175,7 @@ def test_without_the_guard_it_does_not(served: Running) -> None:
     assert [bool(result.faults) for result in results] == [True, True]
 
 
-test_sigterm_stops_it_at_once = test_contract.test_sigterm_stops_it_at_once
+test_sigterm_stops_it_at_once = contract.sigterm_stops_it_at_once
 
 
 def test_without_the_guard_the_origin_keeps_a_task_for_each_client() -> None:

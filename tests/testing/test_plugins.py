@@ -84,7 +84,7 @@ def test_beside_other_plugins(pytester: pytest.Pytester, mark: str, options: str
     result.stdout.fnmatch_lines_random(
         [
             "E *ContractBroken: [[]H1[]] *",
-            "[[]wsguard-H1[]] '/ws': the app returned without answering the handshake *",
+            "[[]wsguard-H1[]] '/ws': The app returned without answering the handshake *",
             "'/ws': the app left the task * behind; it waits *",
             "FAILED *::test_bad_bare*",
             "FAILED *::test_bad_answer*",
@@ -98,10 +98,11 @@ def test_starlettes_client(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import asyncio
+        import signal
         from starlette.applications import Starlette
         from starlette.routing import WebSocketRoute
         from starlette.testclient import TestClient
-        from asgi_wsguard import WebSocketGuardMiddleware
+        from asgi_wsguard import Drainer, WebSocketGuardMiddleware
 
         async def good(websocket):
             await websocket.accept()
@@ -115,13 +116,15 @@ def test_starlettes_client(pytester: pytest.Pytester) -> None:
             await websocket.close()
 
         app = WebSocketGuardMiddleware(
-            Starlette(routes=[WebSocketRoute("/good", good), WebSocketRoute("/bad", bad)])
+            Starlette(routes=[WebSocketRoute("/good", good), WebSocketRoute("/bad", bad)]),
+            drainer=Drainer(on_signal=[signal.SIGTERM]),
         )
 
-        def test_good():
+        def test_good(caplog):
             with TestClient(app).websocket_connect("/good") as ws:
                 ws.send_text("hi")
                 assert ws.receive_text() == "hi"
+            assert caplog.records == []
 
         def test_bad():
             with TestClient(app).websocket_connect("/bad") as ws:

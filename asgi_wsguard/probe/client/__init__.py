@@ -1,4 +1,4 @@
-"""A websocket client that is as strict as a browser, over HTTP/1.1 and HTTP/2, with a deadline for everything."""
+"""A websocket client that is as strict as a browser, over HTTP/1.1, 2 and 3, with a deadline for everything."""
 
 from __future__ import annotations
 

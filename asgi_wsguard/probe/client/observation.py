@@ -12,7 +12,7 @@ class Observation:
     """What the client got."""
 
     status: int | None = None
-    """Of the response: 101 and, over HTTP/2, 200 mean that the websocket is open."""
+    """Of the response: 101 and, over HTTP/2 and HTTP/3, 200 mean that the websocket is open."""
     headers: list[tuple[str, str]] = field(default_factory=list)
     body: bytes = b""
     opened: bool = False

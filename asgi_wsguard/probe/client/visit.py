@@ -6,7 +6,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from typing import Callable
+from typing import TYPE_CHECKING, Callable, Union
 
 import h2.exceptions
 import h11
@@ -19,7 +19,11 @@ from asgi_wsguard.probe.client.websocket import Websocket
 from asgi_wsguard.probe.client.wire import TLS, Cut, Fault, Wire
 from asgi_wsguard.probe.model import Early, Pause, Step, Until, Vanish
 
+if TYPE_CHECKING:
+    from asgi_wsguard.probe.client.http3 import HTTP3
+
 Watch = Callable[[str], object]
+Connection = Union[HTTP1, HTTP2, "HTTP3"]
 
 
 def visit(
@@ -30,18 +34,18 @@ def visit(
     headers: Sequence[tuple[str, str]] = (),
     early: Sequence[Early] = (),
     steps: Sequence[Step] = (),
-    http2: bool = False,
+    http: int = 1,
     tls: TLS | None = None,
     patience: float = 5.0,
     watch: Watch = lambda note: None,
 ) -> Observation:
     """Connect, take the steps, wait for the end, and return what was seen.
 
-    `watch(note)` returns once the app has noted it, or has ended.
+    `http` is the version that it speaks: 1, 2 or 3. `watch(note)` returns once the app has noted it, or has ended.
     """
     seen = Observation()
     start = time.monotonic()
-    connection = _connect(port, http2, tls, start + patience)
+    connection = _connect(port, http, tls, start + patience)
     try:
         connection.request(path, subprotocols, headers)
         _take_early(connection, seen, early, watch)
@@ -61,9 +65,9 @@ def visit(
 
 
 @contextlib.contextmanager
-def staying(port: int, path: str, *, http2: bool, patience: float, tls: TLS | None = None) -> Iterator[None]:
+def staying(port: int, path: str, *, http: int, patience: float, tls: TLS | None = None) -> Iterator[None]:
     """Have a websocket open meanwhile; in the end it is reset."""
-    connection = _connect(port, http2, tls, time.monotonic() + patience)
+    connection = _connect(port, http, tls, time.monotonic() + patience)
     try:
         connection.request(path, ())
         connection.answer()
@@ -73,11 +77,17 @@ def staying(port: int, path: str, *, http2: bool, patience: float, tls: TLS | No
         connection.hang_up()
 
 
-def _connect(port: int, http2: bool, tls: TLS | None, deadline: float) -> HTTP1 | HTTP2:
-    return HTTP2(Wire(port, deadline, tls, "h2")) if http2 else HTTP1(Wire(port, deadline, tls))
+def _connect(port: int, http: int, tls: TLS | None, deadline: float) -> Connection:
+    if http == 3:
+        # aioquic, and the cryptography that it needs, are there for those who probe HTTP/3 only.
+        from asgi_wsguard.probe.client.http3 import HTTP3
+
+        assert tls is not None  # there is no QUIC without
+        return HTTP3(port, deadline, tls)
+    return HTTP2(Wire(port, deadline, tls, "h2")) if http == 2 else HTTP1(Wire(port, deadline, tls))
 
 
-def _take_early(connection: HTTP1 | HTTP2, seen: Observation, steps: Sequence[Early], watch: Watch) -> None:
+def _take_early(connection: Connection, seen: Observation, steps: Sequence[Early], watch: Watch) -> None:
     for step in steps:
         if isinstance(step, Vanish):
             _vanish(connection, seen, step)
@@ -86,7 +96,7 @@ def _take_early(connection: HTTP1 | HTTP2, seen: Observation, steps: Sequence[Ea
 
 
 def _talk(
-    connection: HTTP1 | HTTP2, seen: Observation, subprotocols: Sequence[str], steps: Sequence[Step], watch: Watch
+    connection: Connection, seen: Observation, subprotocols: Sequence[str], steps: Sequence[Step], watch: Watch
 ) -> None:
     seen.status, seen.headers, seen.opened = connection.answer()
     if not seen.opened:
@@ -116,6 +126,6 @@ def _wait(step: Until | Pause, watch: Watch) -> None:
         time.sleep(step.seconds)
 
 
-def _vanish(connection: HTTP1 | HTTP2, seen: Observation, step: Vanish) -> None:
+def _vanish(connection: Connection, seen: Observation, step: Vanish) -> None:
     connection.vanish(step.reset)
     seen.left = True

@@ -13,13 +13,14 @@ from asgi_wsguard.probe.model import Hear, Leave, Say
 if TYPE_CHECKING:
     from asgi_wsguard.probe.client.http1 import HTTP1
     from asgi_wsguard.probe.client.http2 import HTTP2
+    from asgi_wsguard.probe.client.http3 import HTTP3
     from asgi_wsguard.probe.client.observation import Observation
 
 
 class Websocket:
     """The frames of an open websocket."""
 
-    def __init__(self, connection: HTTP1 | HTTP2, seen: Observation) -> None:
+    def __init__(self, connection: HTTP1 | HTTP2 | HTTP3, seen: Observation) -> None:
         self._connection = connection
         self._seen = seen
         self._frames = FrameProtocol(client=True, extensions=[])

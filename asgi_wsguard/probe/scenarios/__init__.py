@@ -19,4 +19,16 @@ from asgi_wsguard.probe.scenarios.parts import SCENARIOS, SECRET, ProbeError
 # As the contract has them.
 SCENARIOS.sort(key=lambda scenario: ("HOE".index(scenario.clause[0]), int(scenario.clause[1:])))
 
-__all__ = ["SCENARIOS", "SECRET", "ProbeError"]
+# Those that everybody meets one day: what the README and `scripts/demo` show.
+EVERYDAY = (
+    "returns",
+    "raises",
+    "awaits",
+    "unoffered-subprotocol",
+    "accepts-and-returns",
+    "accepts-and-raises",
+    "closes-1006",
+    "waits-until-left",
+)
+
+__all__ = ["EVERYDAY", "SCENARIOS", "SECRET", "ProbeError"]

@@ -25,14 +25,14 @@ from asgi_wsguard.probe.scenarios.parts import (
 )
 
 
-@scenario("E2", "ends by the send that failed", Closed(1000), logs="DEBUG E2", steps=(Leave(),))
+@scenario("E2", "ends by a failed send", Closed(1000), logs="DEBUG E2", steps=(Leave(),))
 async def ends_by_leaving(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
     await until_disconnect(receive)
     await send({"type": "websocket.send", "text": "late"})
 
 
-@scenario("E2", "ends by the send that failed, the client vanished", Gone(), logs="DEBUG E2", steps=(Vanish(),))
+@scenario("E2", "ends by a failed send, after the client vanished", Gone(), logs="DEBUG E2", steps=(Vanish(),))
 async def ends_by_vanishing(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
     await until_disconnect(receive)
@@ -46,7 +46,7 @@ async def raises_after_leaving(scope: Scope, receive: Receive, send: Send) -> No
     raise ProbeError(SECRET)
 
 
-@scenario("E6", "talks from many tasks, which close all at once", Closed(4001, messages=("hello",) * 10))
+@scenario("E6", "sends from many tasks, which all close at once", Closed(4001, messages=("hello",) * 10))
 async def crowd(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
     async with anyio.create_task_group() as tasks:

@@ -34,6 +34,12 @@ EXIT = 0.1
 # Granian does not tell before the handshake is answered that the client has left.
 UNTOLD = {"handshake_timeout": 1.5}
 OUTLIVES: Any = {"logs": "WARNING O12", "options": {"exit_timeout": EXIT, **UNTOLD}, "app_stays": EXIT}
+# What is dropped tells the app nothing.
+UNAWARE: Any = {"logs": "WARNING O12", "app_stays": EXIT}
+PUSHES: Any = {"options": {"exit_timeout": EXIT}, "dropped": UNAWARE}
+# Longer than EXIT, after which one that does not know is cancelled.
+WORKS: Any = {"logs": "INFO O16", "options": {"exit_timeout": EXIT / 5}, "app_stays": EXIT}
+LOOPS: Any = {"logs": "WARNING O16", "options": {"close_timeout": 0.1, "exit_timeout": EXIT}, "app_stays": EXIT}
 TELLS: Any = {"options": {"close_timeout": 0.2}}
 
 WAITING = "waiting"
@@ -55,8 +61,9 @@ def decides(name: str, title: str, client: tuple[Early, ...], *answer: Message) 
             await attempt(send, message)
 
     decides.__name__ = name
-    sees = (WAITING, "websocket.disconnect", *(["ClientDisconnected"] * len(answer)))
-    scenario("H12", title, Gone(), *sees, early=client, options=UNTOLD)(decides)
+    told = (WAITING, "websocket.disconnect")
+    sees, dropped = ((*told, *([end] * len(answer))) for end in ("ClientDisconnected", "sent"))
+    scenario("H12", title, Gone(), *sees, early=client, options=UNTOLD, dropped={"app_sees": dropped})(decides)
 
 
 decides("accepts_too_late", "accepts when the client has hung up", HANGS_UP, {"type": "websocket.accept"})
@@ -71,11 +78,11 @@ async def never_decides(scope: Scope, receive: Receive, send: Send) -> None:
     await stay()
 
 
-@scenario("O12", "stays after it denied", Denied(403), "cancelled", **OUTLIVES)
+@scenario("O16", "keeps working after it denied", Denied(403), "saved", **WORKS)
 async def stays_after_denial(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "websocket.close"})
-    await stay()
+    await work()
 
 
 # On the open connection.
@@ -95,7 +102,7 @@ def leaves(name: str, title: str, client_gets: Outcome, *steps: Step) -> None:
     waits.__name__ = f"waits_{name}"
     scenario("O12", f"waits for something else, and {title}", client_gets, "cancelled", steps=steps, **OUTLIVES)(waits)
     pushes.__name__ = f"pushes_{name}"
-    scenario("O7", f"only sends, and {title}", client_gets, logs="DEBUG E2", steps=steps)(pushes)
+    scenario("O7", f"only sends, and {title}", client_gets, logs="DEBUG E2", steps=steps, **PUSHES)(pushes)
 
 
 leaves("until_left", "the client leaves", Closed(1000, messages=None), Leave())
@@ -103,7 +110,15 @@ leaves("until_hung_up", "the client hangs up", Gone(), Vanish(reset=False))
 leaves("until_reset", "the client vanishes", Gone(), Vanish())
 
 
-@scenario("O12", "ignores that it cannot send", Closed(1000, messages=None), "cancelled", steps=(Leave(),), **OUTLIVES)
+@scenario(
+    "O16",
+    "ignores that it cannot send",
+    Closed(1000, messages=None),
+    "cancelled",
+    steps=(Leave(),),
+    **{**OUTLIVES, "logs": "WARNING O16"},
+    dropped={"logs": "WARNING O12"},
+)
 async def ignores_everything(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
     async with anyio.create_task_group() as tasks:
@@ -114,11 +129,18 @@ async def ignores_everything(scope: Scope, receive: Receive, send: Send) -> None
             await anyio.sleep(0.01)
 
 
-@scenario("O12", "stays after its own close", Closed(4001), "cancelled", **OUTLIVES)
+@scenario("O16", "keeps working after its own close", Closed(4001), "saved", **WORKS)
 async def stays_after_close(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
     await send({"type": "websocket.close", "code": 4001})
-    await stay()
+    await work()
+
+
+@scenario("O16", "keeps working when it knows that the client left", Closed(1000), "saved", steps=(Leave(),), **WORKS)
+async def cleans_up(scope: Scope, receive: Receive, send: Send) -> None:
+    await accept(receive, send)
+    await until_disconnect(receive)
+    await work()
 
 
 @scenario(
@@ -142,14 +164,14 @@ async def closes_while_receiving(scope: Scope, receive: Receive, send: Send) -> 
         await send({"type": "websocket.close", "code": 4001})
 
 
-@scenario("O8", "closes, and loops on the disconnect", Closed(4001), "ClientDisconnected", **TELLS)
+@scenario("O8", "closes, and loops on the disconnect", Closed(4001), "cancelled", **LOOPS)
 async def loops_after_close(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
     await send({"type": "websocket.close", "code": 4001})
     await loop(receive)
 
 
-@scenario("O8", "loops on the disconnect", Closed(1000), "ClientDisconnected", steps=(Leave(),))
+@scenario("O8", "loops on the disconnect", Closed(1000), "cancelled", steps=(Leave(),), **LOOPS)
 async def loops_after_leaving(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
     await loop(receive)
@@ -160,7 +182,7 @@ MANY = 1000
 
 async def loop(receive: Receive) -> None:
     """Receive again and again, and note how it ends."""
-    turns = 0
+    turns = received = 0
 
     async def take_turns() -> None:
         nonlocal turns
@@ -170,16 +192,23 @@ async def loop(receive: Receive) -> None:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(take_turns)
-        received = 0
         try:
             while received < MANY:
                 await receive()
                 received += 1
-        except Exception as error:
-            note(type(error).__name__)
-        if min(received, turns) < 90:
-            note(f"{received} messages, and {turns} turns of another task")
-        tasks.cancel_scope.cancel()
+        except anyio.get_cancelled_exc_class():
+            note("cancelled")
+            raise
+        finally:
+            if received > 1 or not turns:
+                note(f"{received} messages, and {turns} turns of another task")
+            tasks.cancel_scope.cancel()
+
+
+async def work() -> None:
+    """Take longer than the guard waits for those that do not know."""
+    await anyio.sleep(EXIT)
+    note("saved")
 
 
 # What the guard receives ahead is not lost.

@@ -32,10 +32,11 @@ async def idles(scope: Scope, receive: Receive, send: Send) -> None:
 
 @scenario(
     "O14",
-    "has a client that stays for ever",
+    "has a client that stays forever",
     Closed(1001, messages=None),
     logs="DEBUG O14",
-    options={"max_lifetime": LIMIT},
+    options={"max_lifetime": LIMIT, "exit_timeout": 0.1},
+    dropped={"logs": "WARNING O12"},
     client_waits=LIMIT,
 )
 async def lives_on(scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,7 +94,7 @@ async def returns_in_vain(scope: Scope, receive: Receive, send: Send) -> None:
 
 @scenario(
     "E9",
-    "has as many clients as it may",
+    "has as many clients as max_connections",
     Denied(503, b"Service Unavailable", (("retry-after", "5"),)),
     logs="WARNING E9",
     company=True,

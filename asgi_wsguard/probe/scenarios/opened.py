@@ -97,21 +97,26 @@ async def closes_after_vanishing(scope: Scope, receive: Receive, send: Send) -> 
     await attempt(send, {"type": "websocket.close"})
 
 
-@scenario("O6", "sends after its own close", Closed(4001), "ClientDisconnected")
+SENT: Any = {"dropped": {"app_sees": ("sent",)}}
+
+
+@scenario("O6", "sends after its own close", Closed(4001), "ClientDisconnected", logs="WARNING O6", **SENT)
 async def sends_after_close(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
     await send({"type": "websocket.close", "code": 4001})
     await attempt(send, {"type": "websocket.send", "text": "late"})
 
 
-@scenario("O7", "sends after the client left", Closed(1000), "ClientDisconnected", steps=(Say("hello"), Leave()))
+@scenario(
+    "O7", "sends after the client left", Closed(1000), "ClientDisconnected", steps=(Say("hello"), Leave()), **SENT
+)
 async def sends_after_leaving(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
     await until_disconnect(receive)
     await attempt(send, {"type": "websocket.send", "text": "late"})
 
 
-@scenario("O7", "sends after the client vanished", Gone(), "ClientDisconnected", steps=(Vanish(),))
+@scenario("O7", "sends after the client vanished", Gone(), "ClientDisconnected", steps=(Vanish(),), **SENT)
 async def sends_after_vanishing(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
     await until_disconnect(receive)
@@ -135,7 +140,7 @@ send_wrongly("sends_neither", "sends neither text nor bytes", {})
 send_wrongly("sends_number", "sends a number as text", {"text": 1})
 
 
-@scenario("O9", "sends nothing, and lets the error out", Closed(1011), raises="ProtocolViolation", logs="ERROR O2")
+@scenario("O9", "sends nothing, and lets the error escape", Closed(1011), raises="ProtocolViolation", logs="ERROR O2")
 async def sends_nothing(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
     await send({"type": "websocket.send", "text": None, "bytes": None})

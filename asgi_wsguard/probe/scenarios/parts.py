@@ -64,7 +64,7 @@ async def until_disconnect(receive: Receive) -> Message:
 
 
 async def push(send: Send) -> None:
-    """Send for ever."""
+    """Send forever."""
     while True:
         await send({"type": "websocket.send", "text": "news"})
         await anyio.sleep(0.01)

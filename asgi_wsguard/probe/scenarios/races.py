@@ -66,7 +66,7 @@ closes_against("closes_and_vanished", "closes as the client vanishes", Gone(), V
 
 @scenario(
     "E6",
-    "awaits for ever, and the client hangs up at the deadline",
+    "never answers, and the client hangs up at the deadline",
     Gone(),
     "cancelled",
     **EITHER,
@@ -97,7 +97,7 @@ async def accepts_at_deadline(scope: Scope, receive: Receive, send: Send) -> Non
 
 @scenario(
     "E6",
-    "has a client that leaves at the end of its time",
+    "has a client that leaves at max_lifetime",
     # 1006: a server that goes without reading the client's close frame resets the connection.
     OneOf((Closed(1000), Closed(1001), Closed(1006))),
     **EITHER,

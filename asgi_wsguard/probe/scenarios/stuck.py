@@ -1,4 +1,4 @@
-"""Clause H4: the app does not answer the handshake, and does not end by itself."""
+"""Clause H4: the app does not answer the handshake, and does not end on its own."""
 
 # ruff: noqa: D103 - a scenario says what its app does
 
@@ -28,13 +28,13 @@ def stuck(title: str, *app_sees: str, **more: Any) -> Callable[[App], App]:
     return scenario("H4", title, UNAVAILABLE, *app_sees, logs="ERROR H4", options=OPTIONS, **times, **more)
 
 
-@stuck("awaits for ever", "cancelled")
+@stuck("never answers the handshake", "cancelled")
 async def awaits(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
     await stay()
 
 
-@stuck("awaits for ever, and does not even receive", "cancelled")
+@stuck("never answers the handshake, and never receives", "cancelled")
 async def awaits_without_receiving(scope: Scope, receive: Receive, send: Send) -> None:
     await stay()
 
@@ -61,14 +61,14 @@ async def waits_for_lock(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 # What these see depends on the event loop: a shield of anyio's does not hold against asyncio's own cancellation.
-@stuck("works in a thread", app_sees=None)
+@stuck("blocks in a thread", app_sees=None)
 async def works_in_thread(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
     await in_thread(partial(VISIT.get().released.wait, AT_MOST))
     await attempt(send, {"type": "websocket.accept"})
 
 
-@stuck("shields itself", app_sees=None)
+@stuck("waits in a shield", app_sees=None)
 async def shields(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
     with anyio.CancelScope(shield=True):
@@ -77,7 +77,7 @@ async def shields(scope: Scope, receive: Receive, send: Send) -> None:
     await attempt(send, {"type": "websocket.accept"})
 
 
-@stuck("swallows its cancellation", "ClientDisconnected")
+@stuck("swallows its cancellation", "ClientDisconnected", dropped={"app_sees": ("sent",)})
 async def swallows(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
     while not VISIT.get().released.is_set():

@@ -1,0 +1,294 @@
+"""The app's `send()`, by the rules of `rules/lifecycle.py`, and the messages of the guard itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from math import inf
+from typing import Any, Callable
+
+import anyio
+import anyio.lowlevel
+
+from ..exceptions import ClientDisconnected, ProtocolViolation
+from ..rules.messages import CLOSE, SEND, Message, disconnect_after
+from ..rules.states import OVER, State
+from .inbox import Inbox
+from .record import Record
+from .tracker import Tracker
+
+Send = Callable[[Message], Awaitable[None]]
+
+# If the server's send() never waits, a loop of sends lets no other task run: the guard does not notice that the client
+# has left, and no other connection is served. This is so on uvicorn 0.54.0 (sansio and wsproto), on hypercorn 0.18.0,
+# and on any server once the connection is over.
+BURST = 1024
+# Messages are counted in parts: CPython caches the integers up to 256, and makes an object of each larger one.
+PART = 256
+
+
+class Outbox:
+    """The sending side of the connection.
+
+    Args:
+        send: the server's `send()`.
+        tracker: knows whether the connection is open, and is notified of each step.
+        inbox: is kept out of the server's `receive()` while a close is sent.
+        record: is notified of sent messages, and of violations.
+        drops: discard a message that comes too late (O7); otherwise `send()` raises.
+
+    Attributes:
+        server_send: the server's `send()`.
+        server_error: the exception of the server's `send()` when the client had left.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_drops",
+        "_finished",
+        "_inbox",
+        "_left_of_burst",
+        "_left_of_part",
+        "_lock",
+        "_record",
+        "_send_data",
+        "_stoppable_send",
+        "_tracker",
+        "server_error",
+        "server_send",
+    )
+
+    def __init__(self, send: Send, tracker: Tracker, inbox: Inbox, record: Record, *, drops: bool) -> None:
+        self._tracker = tracker
+        self._inbox = inbox
+        self._record = record
+        self._drops = drops
+        self.server_send = self._send_data = self._stoppable_send = send
+        if record.options.limits.timed:
+            self._send_data = self._timed_send
+            self._stoppable_send = tracker.runtime.abandonable(send, self._must_be_open)
+        self._left_of_part = PART  # messages until the end of this part
+        self._left_of_burst = BURST  # messages until other tasks get a turn, counted at the end of each part
+        self._lock: anyio.Lock | None = None  # exists once there is a denial response, whose parts go out in order
+        self._closing: Any = None  # the caller in the server's send() with the app's close
+        self._finished = False  # the app has ended, and the final messages are out
+        self.server_error: OSError | None = None
+
+    async def send(self, message: Message) -> None:
+        """Send a message from the app, if it may be sent by now.
+
+        The state is looked at when this coroutine runs, not when it is made: an app may make it now and await it late.
+        """
+        data = self._tracker.data
+        try:
+            # The fast path: well-formed data on an open connection.
+            if (
+                data is not None
+                and type(message) is dict
+                and message["type"] == data
+                and (
+                    type(message["text"]) is str
+                    if "bytes" not in message or message["bytes"] is None
+                    else type(message["bytes"]) is bytes and ("text" not in message or message["text"] is None)
+                )
+            ):
+                self._left_of_part -= 1
+                if self._left_of_part:
+                    return await self._send_data(message)
+                await self._send_data(message)
+                return await self._take_turns()
+        except ClientDisconnected:
+            raise
+        except OSError as exc:
+            return await self._left(exc)
+        except KeyError:
+            if "type" in message and (message.get("text") is not None or message.get("bytes") is not None):
+                raise  # the server's own
+        if self._lock is None:
+            return await self._send(message)
+        async with self._turn(self._lock):
+            await self._send(message)
+
+    async def _timed_send(self, message: Message) -> None:
+        """Send data, if `send_timeout` or `idle_timeout` is set."""
+        if self._inbox.turns.notice:
+            self._inbox.noticed()
+        runtime, sends = self._tracker.runtime, self._tracker.deadlines.sends
+        caller = runtime.caller()
+        sends[caller] = inf
+        try:
+            await self._stoppable_send(message)
+        except BaseException as exc:
+            if runtime.interrupted(caller, exc):
+                self._tracker.app_knows()
+                raise self._over("the connection was ended while this was being sent") from None
+            raise
+        finally:
+            del sends[caller]
+
+    def _must_be_open(self) -> None:
+        if self._tracker.data is None:
+            raise self._over("the connection was ended before this could be sent")
+
+    async def _take_turns(self) -> None:
+        """Let other tasks run, at the end of a burst."""
+        self._left_of_part = PART
+        self._left_of_burst -= PART
+        if self._left_of_burst <= 0:
+            self._left_of_burst = BURST
+            await anyio.lowlevel.checkpoint()
+
+    # One step of the lifecycle
+
+    async def _send(self, message: Message) -> None:
+        lifecycle = self._tracker.lifecycle
+        before = lifecycle.state
+        try:
+            outgoing = lifecycle.sending(message)
+        except ProtocolViolation as exc:
+            self._record.note(exc.clause, exc.what, "refused")
+            self._record.note_repairs(lifecycle)
+            raise
+        if outgoing is None:
+            return await self._too_late(f"{message['type']} after the connection was {before.value}")
+        after = lifecycle.state
+        if after is State.HELD and self._lock is None:
+            self._lock = anyio.Lock()
+        closes = after is State.CLOSED and bool(outgoing)
+        if closes:
+            self._inbox.disconnect = disconnect_after(outgoing[0])
+            self._inbox.pause()
+        self._tracker.sync_state()
+        if lifecycle.repairs:
+            self._record.note_repairs(lifecycle)
+        if after in OVER:
+            self._tracker.app_knows()
+        try:
+            await self._send_step(before, after, outgoing)
+        finally:
+            if closes:
+                self._inbox.resume()
+        if after is State.DENIED:
+            self._inbox.end_if_denied()
+
+    async def _send_step(self, before: State, after: State, outgoing: tuple[Message, ...]) -> None:
+        closes = after is State.CLOSED
+        for sent, part in enumerate(outgoing):
+            if self._finished:
+                return await self._too_late("the app ended before this could be sent")
+            try:
+                await self._send_part(part, closes=closes)
+            except ClientDisconnected:
+                raise
+            except OSError as exc:
+                return await self._left(exc, closes=closes)
+            except BaseException as exc:
+                refused = isinstance(exc, Exception)
+                self._tracker.lifecycle.failed(before, after, sent, refused=refused)
+                self._tracker.sync_state()
+                if not refused:
+                    self._record.sent(part)
+                elif part["type"] == CLOSE:
+                    self._record.refused_close = exc, part.get("code")
+                raise
+            self._record.sent(part)
+
+    async def _send_part(self, part: Message, *, closes: bool) -> None:
+        if part["type"] == SEND:
+            return await self._send_data(part)
+        if not closes:
+            return await self.server_send(part)
+        # uvicorn 0.54.0 with --ws websockets waits here for the client's close frame, so this has a limit (E4).
+        runtime = self._tracker.runtime
+        caller = self._closing = runtime.caller()
+        try:
+            await runtime.abandonable(self.server_send, _anything)(part)
+        except BaseException as exc:
+            if not runtime.interrupted(caller, exc):
+                raise
+            self._record.close_stuck = True
+        finally:
+            self._closing = None
+
+    @staticmethod
+    @asynccontextmanager
+    async def _turn(lock: anyio.Lock) -> AsyncIterator[None]:
+        # Lock.acquire() lets other tasks run even if the lock is free. uvicorn's --ws websockets (0.54.0) would then
+        # send the part of a denial response that it has, as if it were complete.
+        try:
+            lock.acquire_nowait()
+        except anyio.WouldBlock:
+            await lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    # When it is over
+
+    def _over(self, text: str) -> ClientDisconnected:
+        """Return the error for a message that comes when the connection is over."""
+        return ClientDisconnected(text, self._record.path, self._tracker.lifecycle)
+
+    async def _too_late(self, text: str, cause: OSError | None = None) -> None:
+        """Discard a message that comes when the connection is over, or raise (O7)."""
+        self._record.note_too_late(text, dropped=self._drops)
+        self._tracker.app_uses()
+        if not self._drops:
+            self._tracker.app_knows()
+            raise self._over(text) from cause
+        self._left_of_part -= 1
+        if self._left_of_part <= 0:
+            await self._take_turns()
+
+    async def _left(self, exc: OSError, *, closes: bool = False) -> None:
+        """Note that the server's `send()` raised because the client has left."""
+        if self._record.options.send_after_end != "drop":
+            self._drops = False  # the server does raise, whatever its ASGI version promises
+        self.server_error = exc
+        self._tracker.left()
+        if not closes:  # closing a connection that the client has left is not a mistake (O5)
+            await self._too_late("the client has left", exc)
+
+    # For the guard
+
+    @property
+    def busy(self) -> bool:
+        """Whether a part of a denial response is being sent."""
+        return self._lock is not None and self._lock.locked()
+
+    def interrupt(self) -> None:
+        """End every `send()` of data that has a limit, whether it is stuck or not."""
+        for caller in self._tracker.deadlines.sends:
+            self._tracker.runtime.interrupt(caller)
+
+    def interrupt_close(self) -> None:
+        """End the app's own close, if the server still waits in it."""
+        if self._closing is not None:
+            self._tracker.runtime.interrupt(self._closing)
+
+    async def send_all(self, messages: tuple[Message, ...]) -> None:
+        """Send messages of the guard's own."""
+        if self._lock is not None:
+            # A task that the app left behind may be between the start of a denial response and its body.
+            async with self._turn(self._lock):
+                await self._send_each(messages)
+        else:
+            await self._send_each(messages)
+
+    async def _send_each(self, messages: tuple[Message, ...]) -> None:
+        for message in messages:
+            await self.server_send(message)
+
+    def stop(self) -> None:
+        """Drop the references to this object, now that the app has ended."""
+        self._send_data = self._stoppable_send = self.server_send
+
+    def finish(self) -> None:
+        """Send nothing more: the final messages are out."""
+        self._finished = True
+        self.server_error = None  # its traceback refers to frames, and so to this object
+
+
+def _anything() -> None:
+    """Check nothing."""

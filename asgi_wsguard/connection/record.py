@@ -1,0 +1,261 @@
+"""The record of one websocket: notes while it lives, and the one report at its end."""
+
+from __future__ import annotations
+
+from logging import DEBUG
+from typing import Any, NamedTuple
+
+from ..integrations.uvicorn import server_stops
+from ..observers import Pending
+from ..options import Options
+from ..report import ConnectionReport, Outcome, Violation, lines, log
+from ..report.error import name_of, text_of, type_of
+from ..report.log import Noted
+from ..report.outcome import APPS, CLIENTS, outcome_of
+from ..report.printable import readable, shortened
+from ..report.route import route_of
+from ..rules.deadlines import Overrun
+from ..rules.lifecycle import Delivery, Lifecycle
+from ..rules.messages import ACCEPT, CLOSE, START, CloseCode, Message, disconnect_after
+from ..rules.states import EndReason, State
+from .app_exit import AppExit
+from .tracker import Tracker
+
+# An app that keeps breaking the specification in ever new ways must not fill the memory.
+MAX_NOTED = 10
+LONGEST_NOTED = 500  # what it sent is in the text, and may be what a client has sent
+DENIALS = (Outcome.DENIED, Outcome.REFUSED)
+# The app was not called, so no line of it is at fault. Skipping the search saves time when there are many of these.
+NOT_CALLED = (Outcome.MAX_CONNECTIONS, Outcome.TURNED_AWAY)
+
+
+class End(NamedTuple):
+    """The end of a connection.
+
+    Attributes:
+        state: the state before the end.
+        delivery: the delivery of the final messages.
+        how: how the app ended, or which limit was reached.
+        disconnect: the disconnect that the app gets.
+        exc: the exception that the app raised.
+        after: what the app did after the end, if the report is about that.
+    """
+
+    state: State
+    delivery: Delivery
+    how: AppExit
+    disconnect: Message
+    exc: BaseException | None = None
+    after: Outcome | None = None
+
+
+class Record:
+    """The notes on one websocket while it lives, and its one report.
+
+    Args:
+        app: the app, so that the log line can name a line of its code.
+        scope: the scope that it was called with.
+        options: the options of the middleware.
+        tracker: knows the times.
+
+    Attributes:
+        path: the path that the client asked for; a router may shorten the one in the scope.
+        where: the line where the app waited at a deadline.
+        overrun: why the app was cancelled, and how many seconds after the end.
+        refused_close: the server's error for a close by the app, and its code (O11).
+        close_stuck: the client did not answer the app's close in time.
+        outlived: the app was counted as one that outlives its client (O16).
+    """
+
+    __slots__ = (
+        "_accept",
+        "_app",
+        "_final",
+        "_found_route",
+        "_noted",
+        "_reported",
+        "_tracker",
+        "close_stuck",
+        "options",
+        "outlived",
+        "overrun",
+        "path",
+        "refused_close",
+        "scope",
+        "where",
+    )
+
+    def __init__(self, app: Any, scope: Message, options: Options, tracker: Tracker) -> None:
+        self.options = options
+        self.path: str = scope.get("path", "")
+        self.where = ""
+        self.overrun: tuple[Overrun, float] | None = None
+        self.refused_close: tuple[BaseException, Any] | None = None
+        self.close_stuck = self.outlived = False
+        self._app = app
+        self.scope = scope
+        self._tracker = tracker
+        self._accept: Message | None = None  # what the app accepted with
+        self._final: Message | None = None  # what the app closed or denied with
+        self._found_route: str | None = None  # kept, since observers must get the same route at accept and at the end
+        self._noted: tuple[Noted, ...] = ()
+        self._reported = False
+
+    @property
+    def client(self) -> str:
+        """Host and port of the client, if the server tells them; else empty."""
+        client = self.scope.get("client")
+        return readable(lambda: ":".join(map(str, client))) if isinstance(client, (list, tuple)) else ""
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that the app accepted with; `None` for none."""
+        return self._accept.get("subprotocol") if self._accept is not None else None
+
+    @property
+    def route(self) -> str:
+        """The template of the path, if the framework tells it; else empty."""
+        if self._found_route is None:
+            self._found_route = route_of(self.scope, self.path, self._app)
+        return self._found_route
+
+    # While the connection lives
+
+    def sent(self, message: Message) -> None:
+        """Note what the server has taken of the app's."""
+        kind = message["type"]
+        if kind == ACCEPT:
+            self._accept = message
+            # A server may take long for an accept. After the report, no observer would count this connection down.
+            if self.options.observers.count_open and not self._reported:
+                self.options.observers.count("opened", self.route)
+        elif kind in (START, CLOSE):
+            self._final = message
+
+    def note(self, clause: str, what: str, done: str) -> None:
+        """Note what the app does wrong, on the way of its own `send()`."""
+        noted = Noted(clause, shortened(what, LONGEST_NOTED), lines.of_caller(), done)
+        if noted not in self._noted and len(self._noted) < MAX_NOTED:
+            self._noted += (noted,)
+
+    def note_repairs(self, lifecycle: Lifecycle) -> None:
+        """Note the app's messages that were repaired since the last call."""
+        repairs, lifecycle.repairs = lifecycle.repairs, ()
+        for repair in repairs:
+            self.note(*repair)
+
+    def note_too_late(self, text: str, *, dropped: bool) -> None:
+        """Note a message that comes when the connection is over, if the app itself has closed it (O6)."""
+        if self._accept is not None and self._final is not None:
+            self.note("O6", f"the app sent {text}", "discarded" if dropped else "refused with ClientDisconnected")
+
+    def app_outlives(self) -> None:
+        """Count the app, which has kept running for `exit_timeout` after the end, until it ends (O16)."""
+        self.outlived = True
+        self.options.observers.count("outlive", self.route, 1)
+        log.outlives(self.path, self.options.limits.exit_timeout, self.waits(), self.route)
+
+    def app_ended(self) -> None:
+        """Note that the app has ended."""
+        if self.outlived:
+            self.options.observers.count("outlive", self.route, -1)
+
+    def waits(self) -> str:
+        """Return the line where the app waits."""
+        return lines.of_waiting_app(self._tracker.runtime.coroutine(), self.scope, self._app)
+
+    # The report
+
+    def report(self, end: End) -> Pending:
+        """Log how the connection ended, tell the observers, and return what they have left to await. Once."""
+        if self._reported:
+            return []
+        self._reported = True
+        outcome = self._outcome(end)
+        level, _ = log.headline(end.after or outcome, end.delivery, self._noted)
+        if not (self.options.observers.every or log.logger.isEnabledFor(level)):
+            return []
+        report = self._made(end, outcome, level)
+        log.write(report, outcome, end.delivery, self._noted, self._facts(end))
+        return self.options.observers.tell(report)
+
+    def _outcome(self, end: End) -> Outcome:
+        """Return how the connection itself ended, whatever the app did after that."""
+        outcome = outcome_of(end.state, end.delivery.final, end.how.answer, self._accept, self._final)
+        if outcome is Outcome.LEFT and server_stops(end.disconnect):
+            return Outcome.STOPPED
+        if outcome is Outcome.RAISED and self.refused_close is not None and end.exc is self.refused_close[0]:
+            return Outcome.CLOSE_REFUSED
+        if outcome in DENIALS and any(noted.clause == "H9" for noted in self._noted):
+            return Outcome.DENIED_WITHOUT_EXTENSION
+        return outcome
+
+    def _made(self, end: End, outcome: Outcome, level: int) -> ConnectionReport:
+        clocks = self._tracker.deadlines
+        opened, told = self._accept is not None, self._told_client(end, outcome)
+        # Not the disconnect, where the app has closed: that is the server's, which need not know the reason.
+        close = next(filter(None, (*end.delivery.final.messages, self._final)), end.disconnect)
+        ended = min(clocks.ended, self._tracker.runtime.now())
+        answered = clocks.opened if opened else None if told is None else ended
+        exc = end.exc if not end.how.handled and end.how.reason is not EndReason.CANCELLED else None
+        return ConnectionReport(
+            outcome=end.after or outcome,
+            path=self.path,
+            route=self.route,
+            client=self.client,
+            subprotocol=self.subprotocol,
+            http_version=readable(lambda: str(self.scope.get("http_version", ""))),
+            answered_after=None if answered is None else answered - clocks.began,
+            open_for=ended - clocks.opened if opened else None,
+            status=None if opened else told,
+            close_code=told if opened else None,
+            close_reason=close.get("reason") or "" if opened and told is not None else "",
+            closed_by=_closed_by(outcome),
+            violations=tuple(Violation(*noted[:3]) for noted in self._noted if noted.clause != "H9"),
+            cancelled=outcome is Outcome.HANDSHAKE_TIMEOUT or self.overrun is not None,
+            error_type="" if exc is None else type_of(exc),
+            error="" if exc is None else text_of(exc),
+            where=self._place(end, outcome) if level > DEBUG else "",
+        )
+
+    def _told_client(self, end: End, outcome: Outcome) -> int | None:
+        """Return the status or the close code that the client got, or that it sent if it closed."""
+        if end.delivery.refusal is not None or not end.delivery.in_time:
+            return None
+        if outcome in CLIENTS or outcome is Outcome.STOPPED:
+            return end.disconnect.get("code") if self._accept is not None else None
+        if end.delivery.final.told is not None:
+            told = int(end.delivery.final.told)  # it may be a CloseCode
+            # A close may overtake an accept that the server is still working on: its code is not an HTTP status.
+            return told if told < CloseCode.NORMAL or self._accept is not None else None
+        if self._final is None:
+            return None
+        if self._accept is not None:
+            return int(disconnect_after(self._final)["code"])
+        return int(self._final.get("status", 403))
+
+    def _place(self, end: End, outcome: Outcome) -> str:
+        if end.exc is not None:
+            return lines.of_exception(end.exc)
+        if outcome in NOT_CALLED:
+            return ""
+        if end.after in (Outcome.OUTLIVED, Outcome.OVERSTAYED):
+            return self.waits()
+        return self.where or lines.of_app(self.scope, self._app)
+
+    def _facts(self, end: End) -> log.Facts:
+        ended = end.how.reason.value
+        if end.how.other is not None:
+            ended = f"let out the disconnect of {log.quoted(end.how.other)}, to which it sent,"
+        elif end.exc is not None and end.how.reason is not EndReason.CANCELLED:
+            ended = f"raised {name_of(end.exc)}"
+        code = None if self.refused_close is None else self.refused_close[1]
+        return log.Facts(ended, self.options, self.overrun, code, stuck=self.close_stuck)
+
+
+def _closed_by(outcome: Outcome) -> str:
+    if outcome is Outcome.ABANDONED:
+        return ""
+    if outcome is Outcome.STOPPED:
+        return "server"
+    return "app" if outcome in APPS else "client" if outcome in CLIENTS else "guard"

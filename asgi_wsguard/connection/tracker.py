@@ -1,0 +1,123 @@
+"""The state of one connection, its deadlines and its one timer. The parts of a connection share it."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+from ..rules.deadlines import Deadlines
+from ..rules.lifecycle import Lifecycle
+from ..rules.messages import SEND
+from ..rules.states import State
+from ..runtime import Runtime, Timer
+
+
+class Timed(Protocol):
+    """The part of the connection that does what is due when the timer fires."""
+
+    def on_timer(self) -> None:
+        """Do what is due."""
+
+
+class Tracker:
+    """The state, the deadlines and the timer that the parts of one connection share.
+
+    Attributes:
+        data: while the connection is open, the one type of message that may skip the rules; else `None`.
+        stopped: the app has ended, and no deadline applies any more.
+    """
+
+    __slots__ = ("_timed", "_timer", "_timer_at", "data", "deadlines", "lifecycle", "runtime", "stopped")
+
+    def __init__(self, lifecycle: Lifecycle, deadlines: Deadlines, runtime: Runtime) -> None:
+        self.lifecycle = lifecycle
+        self.deadlines = deadlines
+        self.runtime = runtime
+        self.data: str | None = None
+        self.stopped = False
+        self._timed: Timed | None = None
+        self._timer: Timer | None = None
+        self._timer_at = math.inf
+
+    def sync_state(self) -> None:
+        """Follow the state of the lifecycle, which has changed."""
+        state = self.lifecycle.state
+        self.data = SEND if state is State.OPEN else None
+        if not self.stopped:
+            now = self.runtime.now()
+            self.deadlines.follow(state, now)
+            self.arm(self.deadlines.next(now))
+
+    def left(self) -> None:
+        """Note that the client has left."""
+        self.lifecycle.left()
+        self.sync_state()
+
+    # After the end
+
+    def app_knows(self) -> None:
+        """Note that the app was told that the connection is over (O16)."""
+        clocks = self.deadlines.after_end
+        if clocks is not None and not self.stopped:
+            now = self.runtime.now()
+            clocks.told(now)
+            self.arm(clocks.next(now))
+
+    def app_uses(self) -> None:
+        """Note that the app uses the connection although it is over (O16)."""
+        clocks = self.deadlines.after_end
+        if clocks is not None and not self.stopped:
+            now = self.runtime.now()
+            clocks.used(now)
+            self.arm(clocks.next(now))
+
+    def server_stops(self) -> None:
+        """Note that the connection is over because the server is stopping."""
+        clocks = self.deadlines.after_end
+        if clocks is not None:
+            clocks.stopping()
+            self.arm(clocks.next(self.runtime.now()))
+
+    def drained(self, seconds: float) -> None:
+        """Note a drain, which gives the app this many seconds after the end."""
+        clocks = self.deadlines.after_end
+        if clocks is not None and not self.stopped:
+            now = self.runtime.now()
+            clocks.drained(seconds, now)
+            self.arm(clocks.next(now))
+
+    # The timer
+
+    def start(self, timed: Timed) -> None:
+        """Start the timer, which calls `timed` until `stop()`."""
+        self._timed = timed
+        self.watch()
+
+    def arm(self, when: float) -> None:
+        """Set the timer to this time, unless it is set to an earlier one."""
+        if when < self._timer_at and self._timed is not None:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = when
+            self._timer = self.runtime.call_at(when, self._timed.on_timer)
+
+    def fired(self) -> float:
+        """Note that the timer has fired, and return the time."""
+        self._timer, self._timer_at = None, math.inf
+        return self.runtime.now()
+
+    def watch(self) -> None:
+        """Set the timer to fire soon, to check whether the app waits for a message."""
+        self.arm(self.deadlines.look(self.runtime.now()))
+
+    def touch(self) -> float:
+        """Note a message, in either direction, and return the time."""
+        now = self.deadlines.active = self.runtime.now()
+        return now
+
+    def stop(self) -> None:
+        """Stop the timer for good: the app has ended."""
+        self.stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._timer_at, self._timed = None, -math.inf, None

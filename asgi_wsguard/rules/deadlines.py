@@ -1,0 +1,256 @@
+"""The deadlines of one websocket: what is due by now, and when to ask again. Asking changes nothing.
+
+How it works. The time is given. While the connection lives, `Deadlines` has its deadlines, and `Deadlines.due` names
+the limit that it has reached. Once it is over, `AfterEnd` has the deadlines of the app, which may keep running:
+
+- It is *unaware*: nothing has told it. The disconnect is made ready for it after `close_timeout`, whatever the server
+  does (O8). After `exit_timeout` it is cancelled, since there is no other way to tell it (O12).
+- It *knows*: `receive()` has returned the disconnect, `send()` has raised, it has closed or denied, or it was
+  cancelled. It cleans up, for as long as it needs, or for `cleanup_timeout` (O16).
+- It knows, and *uses* the connection: if it still does so `exit_timeout` after its first use, it is cancelled.
+- It was *cancelled*: it knows.
+
+In each of these states a *drain* has a limit of its own, and after `exit_timeout` the app is counted as one that
+outlives its client. The caller reports what it has done (`told`, `counted`, `cancelled` ...), and then that is no
+longer due.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any, Union
+
+from .states import OVER, EndReason, State
+
+# Seconds after a message when the guard checks whether the app waits for the next one (O12 allows a second).
+LOOK = 0.5
+# An idle or stuck connection is checked this many times before its limit expires.
+PARTS = 8
+# Seconds that an unaware app has if the server closes its connections because it is stopping. uvicorn (0.54.0) waits
+# for the apps, so SIGTERM would take a minute.
+STOPPING = 10.0
+# Seconds that a cancelled app has to end before it counts as one that outlives its client.
+SOON = 1.0
+# uvloop's timers count in whole milliseconds, and may fire this much early.
+EARLY = 0.001
+
+
+_NONE: dict[Any, float] = {}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The timeouts of the options, in seconds; `inf` disables one.
+
+    Attributes:
+        timed: a deadline depends on the messages that the app sends.
+        look: seconds after a message when the timer fires.
+    """
+
+    handshake_timeout: float = inf
+    exit_timeout: float = inf
+    cleanup_timeout: float = inf
+    close_timeout: float = inf
+    idle_timeout: float = inf
+    max_lifetime: float = inf
+    send_timeout: float = inf
+
+    timed: bool = field(init=False)
+    look: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "timed", self.idle_timeout != inf or self.send_timeout != inf)
+        object.__setattr__(self, "look", min(LOOK, self.idle_timeout / PARTS, self.send_timeout / PARTS))
+
+
+class Overrun(enum.Enum):
+    """The reason to cancel an app that keeps running after the end."""
+
+    UNAWARE = "did not know of it"
+    USING = "kept using it"
+    CLEANUP = "was cleaning up"
+    DRAINED = "was drained"
+
+
+class Notice(enum.Enum):
+    """Something else that is due after the end."""
+
+    DISCONNECT = "make the disconnect ready for the app"
+    OUTLIVES = "count the app as one that outlives its client"
+
+
+Due = Union[EndReason, Overrun, Notice]
+
+
+class AfterEnd:
+    """The deadlines of an app whose connection is over, in seconds of the event loop's time; `inf` is never."""
+
+    __slots__ = (
+        "_cleanup_at",
+        "_disconnect_at",
+        "_drain",
+        "_drained_at",
+        "_limits",
+        "_outlives_at",
+        "_unaware_at",
+        "_uses",
+        "_using_at",
+        "ended",
+        "knows",
+        "waiting",
+    )
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._limits = limits
+        self.ended = now
+        self.knows = False
+        """The app was told: by `receive()`, an error of `send()`, its own close or denial, or a cancellation."""
+        self.waiting = 0
+        """The number of calls of `receive()` that wait although the app knows."""
+        self._uses = False  # it has used the connection after its deadline for that
+        self._disconnect_at = now + min(limits.close_timeout, limits.exit_timeout)
+        self._outlives_at = self._unaware_at = now + limits.exit_timeout
+        self._using_at = self._cleanup_at = self._drained_at = self._drain = inf
+
+    def due(self, now: float) -> Due | None:
+        """Return what is due by now, the most pressing first; `None` if nothing is."""
+        now += EARLY
+        if self._disconnect_at <= now:
+            return Notice.DISCONNECT
+        if self._drained_at <= now:
+            return Overrun.DRAINED
+        if self._unaware_at <= now:
+            return Overrun.UNAWARE
+        if self._using_at <= now and (self._uses or self.waiting):
+            return Overrun.USING
+        if self._cleanup_at <= now:
+            return Overrun.CLEANUP
+        return Notice.OUTLIVES if self._outlives_at <= now else None
+
+    def next(self, now: float) -> float:
+        """Return when to ask again."""
+        # An app that has stopped using the connection is due only when it uses it again.
+        using_at = self._using_at if self._uses or self._using_at > now + EARLY else inf
+        return min(
+            self._disconnect_at, self._outlives_at, self._unaware_at, using_at, self._cleanup_at, self._drained_at
+        )
+
+    def stopping(self) -> None:
+        """Note that the connection is over because the server is stopping."""
+        self._unaware_at = min(self._unaware_at, self.ended + STOPPING)
+
+    def told(self, now: float) -> None:
+        """Note that the app knows from now on."""
+        if not self.knows:
+            self.knows = True
+            self._unaware_at = inf
+            self._cleanup_at = now + self._limits.cleanup_timeout
+
+    def used(self, now: float) -> None:
+        """Note that the app uses the connection although it is over."""
+        if self._using_at != inf:
+            self._uses = self._using_at <= now + EARLY
+        elif self.knows:
+            self._using_at = now + self._limits.exit_timeout
+            self._outlives_at = max(self._outlives_at, self._using_at + SOON)
+
+    def drained(self, limit: float, now: float) -> None:
+        """Note a drain, which gives the app this many seconds."""
+        if self._drain == inf:
+            self._drain, self._drained_at = limit, now + limit
+
+    def disconnect_ready(self) -> None:
+        """Note that the disconnect is ready for the app."""
+        self._disconnect_at = inf
+
+    def counted(self) -> None:
+        """Note that the app was counted as one that outlives its client."""
+        self._outlives_at = inf
+
+    def cancelled(self, now: float) -> None:
+        """Note that the app was cancelled, and so knows."""
+        self.knows = True
+        self._uses = False
+        self._unaware_at = self._using_at = inf
+        self._outlives_at = max(self._outlives_at, now + SOON) if self._outlives_at != inf else inf
+        self._cleanup_at = now + self._limits.cleanup_timeout
+        self._drained_at = now + self._drain
+
+
+class Deadlines:
+    """When things happened on one connection, in seconds of the event loop's time; `inf` is not yet."""
+
+    __slots__ = ("_limits", "active", "after_end", "began", "opened", "sends")
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        self._limits = limits
+        self.began = now
+        self.opened = inf
+        self.active = now
+        """A time at or after the last message in either direction."""
+        self.sends: dict[Any, float] = {} if limits.timed else _NONE
+        """The callers in `send()`, and since when; `inf` means since the last check."""
+        self.after_end: AfterEnd | None = None
+        """The deadlines of the app, once the connection is over."""
+
+    @property
+    def close_timeout(self) -> float:
+        """The option."""
+        return self._limits.close_timeout
+
+    @property
+    def ended(self) -> float:
+        """When the connection was over."""
+        return inf if self.after_end is None else self.after_end.ended
+
+    def due(self, now: float) -> Due | None:
+        """Return what is due by now: a limit that was reached, or what is due for the app; `None` if nothing is."""
+        if self.after_end is not None:
+            return self.after_end.due(now)
+        now += EARLY
+        limits = self._limits
+        if self.opened == inf:
+            return EndReason.HANDSHAKE_TIMEOUT if self.began + limits.handshake_timeout <= now else None
+        if self.opened + limits.max_lifetime <= now:
+            return EndReason.MAX_LIFETIME
+        if any(since + limits.send_timeout <= now for since in self.sends.values()):
+            return EndReason.SEND_TIMEOUT
+        return EndReason.IDLE_TIMEOUT if self.active + limits.idle_timeout <= now else None
+
+    def next(self, now: float) -> float:
+        """Return when to ask again."""
+        limits = self._limits
+        if self.after_end is not None:
+            return self.after_end.next(now)
+        if self.opened == inf:
+            return self.began + limits.handshake_timeout
+        return min(
+            self.opened + limits.max_lifetime,
+            self.active + limits.idle_timeout,
+            now + limits.idle_timeout / PARTS,
+            now + limits.send_timeout / PARTS if self.sends else inf,
+        )
+
+    def look(self, now: float) -> float:
+        """Return when to check whether the app waits for a message."""
+        return min(now + self._limits.look, self.next(now))
+
+    def follow(self, state: State, now: float) -> None:
+        """Note the state of the connection, which may go back when the server refuses a step."""
+        if state in OVER:
+            if self.after_end is None:
+                self.after_end = AfterEnd(self._limits, now)
+            return
+        self.after_end = None
+        if state is not State.OPEN:
+            self.opened = inf
+        elif self.opened == inf:
+            self.opened = self.active = now
+
+    def checked(self, now: float) -> None:
+        """Note a check: a send that was not in flight at the last check counts from now on."""
+        for caller, since in self.sends.items():
+            if since == inf:
+                self.sends[caller] = now

@@ -1,0 +1,93 @@
+"""Refusal in memory: what the guard does for one, its log line up to the handler included. Ratio: to 150 µs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from asgi_wsguard import Drainer, WebSocketGuardMiddleware
+from benchmarks.inmemory import CONNECT, DISCONNECT, WEBSOCKET, least, receiving, send
+from benchmarks.middlewares import installed
+from benchmarks.report import Row, duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TARGET = 150e-6
+
+
+async def silent(scope, receive, send):
+    """Not answer."""
+
+
+async def raises(scope, receive, send):
+    raise ValueError("no")
+
+
+def fastapi():
+    from fastapi import FastAPI, WebSocket
+
+    async def endpoint(websocket) -> None:
+        """Not answer."""
+
+    endpoint.__annotations__["websocket"] = WebSocket  # a string could not be resolved
+    app = FastAPI()
+    app.add_api_websocket_route("/", endpoint)
+    return app
+
+
+def full(app):
+    """The refusals of a middleware whose one place is taken."""
+    guarded = WebSocketGuardMiddleware(app, max_connections=1)
+    guarded._connections = 1
+    return guarded
+
+
+def draining(app):
+    drainer = Drainer()
+    asyncio.run(drainer.drain())
+    return WebSocketGuardMiddleware(app, drainer=drainer)
+
+
+def rows(rounds: int = 300, refusals: int = 50) -> Iterator[Row]:
+    apps = {"bare": silent, "FastAPI": fastapi()} if installed("fastapi") else {"bare": silent}
+    refusing = {}
+    for name, app in apps.items():
+        refusing[f"max_connections (E9): {name}"] = full(app), None
+        refusing[f"draining (D1): {name}"] = draining(app), None
+        refusing[f"no answer (H1): {name}"] = WebSocketGuardMiddleware(app), app
+    refusing["exception (H2): bare"] = WebSocketGuardMiddleware(raises), raises
+    called = {app for _, app in refusing.values() if app is not None}
+    runs = {app: partial(one_run, app, refusals) for app in (*called, *(guarded for guarded, _ in refusing.values()))}
+    logger = logging.getLogger("asgi_wsguard")
+    handler, propagate = logging.NullHandler(), logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        times = least(runs, rounds)
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+    for name, (guarded, app) in refusing.items():
+        seconds = times[guarded] - times.get(app, 0)  # what the app itself does, where it is called, is not the guard's
+        yield Row(name, duration(seconds), seconds / TARGET, 1)
+
+
+def one_run(app, refusals: int) -> float:
+    """Return the seconds that one refusal takes."""
+
+    async def run() -> float:
+        took = 0.0
+        for _ in range(refusals):
+            receive, scope = receiving([CONNECT, DISCONNECT]), dict(WEBSOCKET)
+            started = perf_counter()
+            with suppress(ValueError):
+                await app(scope, receive, send)
+            took += perf_counter() - started
+        return took / refusals
+
+    return asyncio.run(run())

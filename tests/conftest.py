@@ -1,1 +1,0 @@
-"""Puts this folder on the path: every folder of tests may use `environments`."""

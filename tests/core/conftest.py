@@ -1,0 +1,8 @@
+"""Fixtures for every test here."""
+
+from __future__ import annotations
+
+from harness.backends import anyio_backend as anyio_backend
+from harness.log import captured as captured
+from harness.log import log as log
+from harness.log import quiet as quiet

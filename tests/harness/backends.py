@@ -1,0 +1,39 @@
+"""Every async test runs on asyncio and on trio; what is random is the same in every run."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import hypothesis
+import pytest
+import trio
+
+# `HYPOTHESIS_PROFILE=explore pytest tests/core` looks further, at other examples each time; `brief` is for a hurry.
+_SAME = {"deadline": None, "report_multiple_bugs": False, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("same", derandomize=True, database=None, max_examples=400, **_SAME)
+hypothesis.settings.register_profile("brief", derandomize=True, database=None, max_examples=40, **_SAME)
+hypothesis.settings.register_profile("explore", max_examples=8_000, **_SAME)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+# Trio shuffles its tasks: hypothesis needs to know by which numbers.
+trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True
+hypothesis.register_random(trio._core._run._r)
+
+
+@pytest.fixture(params=["asyncio", "trio"], scope="module")
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+@pytest.fixture(name="anyio_backend")
+def asyncio_only() -> str:
+    """For a test module that imports it: Channels, for one, knows no other."""
+    return "asyncio"
+
+
+on_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+on_each_server = pytest.mark.parametrize("denial_extension", [True, False], ids=["denial", "no denial"])
+
+in_memory = pytest.mark.anyio
+on_trio = pytest.mark.parametrize("anyio_backend", ["trio"])

@@ -1,0 +1,72 @@
+"""What every served guard is asked, whatever it is served by: for test modules with a fixture `served`."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asgi_wsguard.probe.client import visit
+from asgi_wsguard.probe.play import play
+from asgi_wsguard.probe.scenarios import SCENARIOS
+from asgi_wsguard.probe.servers import Running, answers, running, stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from asgi_wsguard.probe.model import Scenario
+
+
+@contextlib.contextmanager
+def lasting(served: Running) -> Iterator[Running]:
+    """Return the server's process, or one of its own for a server that does not outlast its clients."""
+    if served.server.lasts:
+        yield served
+    else:
+        with running(served.server, patience=0.0) as process:
+            yield process
+
+
+def server_starts(served: Running) -> None:
+    """E5: the probe's own requests go through the guard."""
+    assert answers(served.port, tls=served.tls)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def contract_holds(served: Running, scenario: Scenario) -> None:
+    with lasting(served) as process:
+        assert play(process, scenario).faults == []
+
+
+@pytest.mark.parametrize("name", ["returns", "raises"])
+def a_crash_path_denies_with_500(served: Running, name: str) -> None:
+    """`without_extension="raise"` makes H1 and H2 the same on every server."""
+    with lasting(served) as process:
+        seen = visit(process.port, f"/raising/{name}/{name}", http=served.server.http, tls=process.tls)
+    assert (seen.status, seen.opened, seen.cut, seen.fault) == (500, False, False, "")
+
+
+def without_the_guard_it_does_not(served: Running) -> None:
+    """Show that these tests can fail: on no server does the contract hold by itself."""
+    scenarios = [scenario for scenario in SCENARIOS if scenario.name in ("accepts-and-returns", "sends-both")]
+    results = []
+    for scenario in scenarios:
+        with lasting(served) as process:
+            results.append(play(process, scenario, guarded=False, patience=1.0))
+    assert [bool(result.faults) for result in results] == [True, True]
+
+
+def log_is_clean(served: Running) -> None:
+    """Look at the whole log, once all scenarios have been played."""
+    log = served.log()
+    assert "never awaited" not in log
+    assert "was destroyed but it is pending" not in log
+    # Before Python 3.12 asyncio says so of hypercorn's own KeyError over HTTP/2, too.
+    assert "never retrieved" not in log or served.server.own_errors
+    assert answers(served.port, tls=served.tls)
+
+
+def sigterm_stops_it_at_once(served: Running) -> None:
+    """Nothing of what was played holds it up. It comes last, as the server is gone then."""
+    assert stop(served.process)

@@ -1,0 +1,13 @@
+"""Fixtures for every test here."""
+
+from __future__ import annotations
+
+import sys
+
+from harness.backends import anyio_backend as anyio_backend
+from harness.log import captured as captured
+from harness.log import log as log
+from harness.log import quiet as quiet
+
+# aioquic 1.7 is for Python 3.11 and newer.
+collect_ignore = ["test_http3_client.py"] if sys.version_info < (3, 11) else []
