@@ -5,6 +5,7 @@ What passes bare must pass guarded, but for the tests that assert what the contr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -17,15 +18,16 @@ Results = dict[str, Result]
 def differences(bare: Results, guarded: Results, suite: Suite) -> list[str]:
     """Say what the guard changed that it may not change, and what it should have changed and did not."""
 
-    def change(test: str) -> str | None:
-        return suite.changed.get(test) or suite.changed.get(test.partition("[")[0])
+    def listed_in(names: Mapping[str, str], test: str) -> str | None:
+        return names.get(test) or names.get(test.partition("[")[0])
 
     passed = {test for test, result in bare.items() if result.passed}
     found = [f"{test}: was not run guarded" for test in sorted(passed - guarded.keys())]
     for test in sorted(passed & guarded.keys()):
-        if guarded[test].passed and change(test):
-            found.append(f"{test}: passes guarded, though it is listed as changed ({change(test)})")
-        elif not guarded[test].passed and not change(test) and test not in suite.varies:
+        change = listed_in(suite.changed, test)
+        if guarded[test].passed and change:
+            found.append(f"{test}: passes guarded, though it is listed as changed ({change})")
+        elif not guarded[test].passed and not change and not listed_in(suite.varies, test):
             found.append(f"{test}: passes bare, fails guarded: {guarded[test].message}")
     known = passed | {test.partition("[")[0] for test in passed}
     listed = [*suite.changed, *suite.varies]
@@ -82,6 +84,7 @@ def test_the_comparison_sees_a_difference(bare, guarded, changed, found):
 def test_what_varies_may_pass_and_may_fail(guarded):
     suite = Suite("p", "1", "", (), opens="", at_least=0, varies={"t": "O8"})
     assert differences({"t": PASSED}, {"t": guarded}, suite) == []
+    assert differences({"t[1]": PASSED}, {"t[1]": guarded}, suite) == []
     assert differences({}, {}, suite) == ["t: listed as changed, but no such test passes bare"]
 
 

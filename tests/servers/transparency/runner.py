@@ -15,6 +15,8 @@ from xml.etree import ElementTree
 
 from transparency.suites import Suite
 
+from harness.environments import find_python
+
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[2]
 CACHE = REPOSITORY / ".cache" / "transparency"
@@ -30,24 +32,30 @@ class Result:
 
 def prepare(suite: Suite) -> Path:
     """Return the suite's folder, with the source archive unpacked and an environment to run its tests in."""
-    home = CACHE / f"{suite.project}-{suite.release}-py{sys.version_info.major}.{sys.version_info.minor}"
-    needs = f"{suite.extras} {suite.requirements}"
+    version = suite.python or f"{sys.version_info.major}.{sys.version_info.minor}"
+    base = find_python(version) if suite.python else sys.executable
+    home = CACHE / f"{suite.project}-{suite.release}-py{version}"
+    needs = f"{base} {suite.extras} {suite.requirements}"
     wanted = "\n".join([sys.version, needs, (REPOSITORY / "pyproject.toml").read_text("utf-8")])
     ready = home / "ready"
     if ready.exists() and ready.read_text() == wanted:
         return home
     shutil.rmtree(home, ignore_errors=True)
     uv = [sys.executable, "-m", "uv", "--quiet"]
-    _call(*uv, "venv", "--seed", "--python", sys.executable, home / "env")
+    _call(*uv, "venv", "--seed", "--python", base, home / "env")
     python = home / "env" / "bin" / "python"
     pinned = f"{suite.project}=={suite.release}"
     pip = [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    _call(*pip, "download", "--no-deps", "--no-binary", suite.project, "--dest", home, pinned)
+    isolation = ["--no-build-isolation"] if suite.backend else []
+    download = [*pip, "download", "--no-deps", *isolation, "--no-binary", suite.project, "--dest", home, pinned]
+    _call(*download, env={**os.environ, "PYTHONPATH": str(HERE / "backends")} if suite.backend else None)
     (archive,) = home.glob("*.tar.gz")
     with tarfile.open(archive) as opened:
         opened.extractall(home, filter="data")
     (home / archive.name[: -len(".tar.gz")]).rename(home / "source")
-    requirements = [f"{archive}[{suite.extras}]", *suite.requirements, "pytest-timeout==2.4.0"]
+    # What is tested is what people install, which for Falcon is compiled.
+    shutil.rmtree(home / "source" / suite.project.replace("-", "_"), ignore_errors=True)
+    requirements = [f"{suite.project}[{suite.extras}]=={suite.release}", *suite.requirements, "pytest-timeout==2.4.0"]
     _call(*uv, "pip", "install", "--python", python, *requirements, "--editable", REPOSITORY)
     ready.write_text(wanted)
     return home
@@ -62,11 +70,12 @@ def run(suite: Suite, home: Path, *, guarded: bool) -> dict[str, Result]:
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "tmp").mkdir(parents=True)
     command = [home / "env" / "bin" / "python", "-m", "pytest", "-v", "-o", "addopts=", "-o", f"cache_dir={folder}"]
-    command += ["--timeout=60", *(["-p", "wsguard_everywhere"] if guarded else [])]
+    command += ["--timeout=60", "-k", suite.select, "-p", "wsguard_everywhere"]
     foreign = ("PYTEST", "PYTHON", "COV", "VIRTUAL_ENV", "HYPOTHESIS")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     # Daphne's tests keep their messages in fixed files in the temporary folder.
-    environment.update(PYTHONPATH=str(HERE), TMPDIR=str(folder / "tmp"))
+    environment.update(PYTHONPATH=str(HERE), TMPDIR=str(folder / "tmp"), WEBSOCKETS=str(folder / "websockets"))
+    environment.update(GUARDED="yes" if guarded else "")
     results: dict[str, Result] = {}
     for attempt, again in enumerate([(), ("--last-failed",)]):
         report = folder / f"{attempt}.xml"

@@ -1,28 +1,38 @@
-"""A pytest plugin for other projects' suites: with `-p wsguard_everywhere` every app in them runs behind the guard."""
+"""A pytest plugin for other projects' suites: where `GUARDED` is set, every app in them runs behind the guard."""
 
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
-import multiprocessing
+import os
+from multiprocessing.context import SpawnProcess
 
 import pytest
-
-from asgi_wsguard import WebSocketGuardMiddleware
-
-# How many there were so far, in shared memory: daphne's tests run their server in a process of its own.
-websockets = multiprocessing.Value("Q", lock=False)
+from wsguard_granian import serve_granian
+from wsguard_guarded import Guarded, websockets
 
 
-class Guarded(WebSocketGuardMiddleware):
-    def __init__(self, app):
-        super().__init__(app)
-        self.websockets = websockets
+def guard_argument(cls):
+    """Guard the app that is the first argument of the class."""
+    init = cls.__init__
 
-    async def __call__(self, scope, receive, send):
-        if scope["type"] == "websocket":
-            self.websockets.value += 1
-        await super().__call__(scope, receive, send)
+    @functools.wraps(init)
+    def init_guarded(self, app, *args, **kwargs):
+        init(self, Guarded(app), *args, **kwargs)
+
+    cls.__init__ = init_guarded
+
+
+def guard_calls(cls):
+    """Guard an app's class, for tests that look into the app, or call it without a client."""
+    call = cls.__call__
+
+    @functools.wraps(call)
+    async def call_guarded(self, scope, receive, send):
+        await Guarded(functools.partial(call, self))(scope, receive, send)
+
+    cls.__call__ = call_guarded
 
 
 def wrap_uvicorn():
@@ -42,11 +52,7 @@ def wrap_starlette():
     from starlette.applications import Starlette
     from starlette.testclient import TestClient
 
-    init, call = TestClient.__init__, Starlette.__call__
-
-    @functools.wraps(init)
-    def init_guarded(self, app, *args, **kwargs):
-        init(self, Guarded(app), *args, **kwargs)
+    call = Starlette.__call__
 
     @functools.wraps(call)
     async def call_guarded(self, scope, receive, send):
@@ -54,17 +60,13 @@ def wrap_starlette():
         app = functools.partial(call, self)
         await (app if "app" in scope else Guarded(app))(scope, receive, send)
 
-    TestClient.__init__ = init_guarded
+    guard_argument(TestClient)
     Starlette.__call__ = call_guarded
 
 
 def wrap_daphne():
     from daphne.testing import BaseDaphneTestingInstance
-    from hypothesis import Phase, settings
 
-    # Each example starts a server: to shrink a failing one takes minutes.
-    settings.register_profile("no shrinking", phases=[Phase.explicit, Phase.generate])
-    settings.load_profile("no shrinking")
     init = BaseDaphneTestingInstance.__init__
 
     @functools.wraps(init)
@@ -74,16 +76,93 @@ def wrap_daphne():
     BaseDaphneTestingInstance.__init__ = init_guarded
 
 
+def wrap_hypercorn(library="hypercorn"):
+    guard_argument(importlib.import_module(f"{library}.app_wrappers").ASGIWrapper)
+    guard_calls(importlib.import_module(f"{library}.middleware").HTTPToHTTPSRedirectMiddleware)
+
+
+def wrap_anycorn():
+    wrap_hypercorn("anycorn")
+
+
+def wrap_gunicorn():
+    from gunicorn.asgi.websocket import WebSocketProtocol
+
+    run = WebSocketProtocol.run
+
+    @functools.wraps(run)
+    async def run_guarded(self):
+        self.app = Guarded(self.app)
+        await run(self)
+
+    WebSocketProtocol.run = run_guarded
+
+
+def wrap_granian():
+    init = SpawnProcess.__init__
+
+    @functools.wraps(init)
+    def init_guarded(self, *args, target, **kwargs):
+        init(self, *args, target=functools.partial(serve_granian, target), **kwargs)
+
+    SpawnProcess.__init__ = init_guarded
+
+
+def wrap_falcon():
+    from falcon.asgi import App
+
+    guard_calls(App)
+
+
+def wrap_httpx_ws():
+    from httpx_ws.transport import ASGIWebSocketAsyncNetworkStream
+
+    guard_argument(ASGIWebSocketAsyncNetworkStream)
+
+
+def wrap_litestar():
+    from litestar import Litestar
+
+    guard_calls(Litestar)
+
+
+WRAPPERS = {
+    "anycorn": wrap_anycorn,
+    "daphne": wrap_daphne,
+    "falcon": wrap_falcon,
+    "granian": wrap_granian,
+    "gunicorn": wrap_gunicorn,
+    "httpx_ws": wrap_httpx_ws,
+    "hypercorn": wrap_hypercorn,
+    "litestar": wrap_litestar,
+    "starlette": wrap_starlette,
+    "uvicorn": wrap_uvicorn,
+}
+
+
+def prepare_daphne():
+    from daphne.testing import BaseDaphneTestingInstance
+    from hypothesis import Phase, settings
+
+    # Each example starts a server: to shrink a failing one takes minutes.
+    settings.register_profile("no shrinking", phases=[Phase.explicit, Phase.generate])
+    settings.load_profile("no shrinking")
+    # A server that takes longer, which on a busy machine may be, is left running, and makes it busier.
+    BaseDaphneTestingInstance.startup_timeout = 30
+
+
 def pytest_configure():
-    for library, wrap in {"uvicorn": wrap_uvicorn, "starlette": wrap_starlette, "daphne": wrap_daphne}.items():
-        if importlib.util.find_spec(library):
+    if importlib.util.find_spec("daphne"):
+        prepare_daphne()
+    for library, wrap in WRAPPERS.items():
+        if os.environ["GUARDED"] and importlib.util.find_spec(library):
             wrap()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
-    before = websockets.value
+    before = websockets[0]
     try:
         return (yield)
     finally:
-        item.user_properties.append(("websockets", websockets.value - before))
+        item.user_properties.append(("websockets", websockets[0] - before))
