@@ -1,12 +1,13 @@
 """Fills the marks in the pages from the code's own tables, so that the pages cannot say anything else.
 
-A mkdocs hook: `<!-- states -->` becomes the state diagram, `<!-- debts -->` the table of what is owed when the app has
-ended, and `<!-- limits -->` that of what is owed when a limit is reached. `<!-- outcomes -->` becomes the list of
-outcomes. `<!-- clients -->` and `<!-- clients bare -->` become what the test clients tell, `<!-- clients seen -->` when
-and in which releases. `<!-- metrics -->` becomes the table of the metrics, `<!-- clauses H -->` the clauses whose id
-begins with H, and `<!-- why -->` the reasons of all. `<!-- tls -->` becomes how each server is told to serve TLS,
-`<!-- stopping -->` what servers do on SIGTERM, and `<!-- deploy NAME -->` a file of docs/deploy/. The marks that begin
-with `compat` become the tables of `compat.tables`.
+A mkdocs hook: `<!-- states -->` becomes the state diagram, `<!-- rooms -->` the picture of the package,
+`<!-- debts -->` the table of what is owed when the app has ended, and `<!-- limits -->` that of what is owed when a
+limit is reached. `<!-- outcomes -->` becomes the list of outcomes. `<!-- clients -->` and `<!-- clients bare -->`
+become what the test clients tell, `<!-- clients seen -->` when and in which releases. `<!-- metrics -->` becomes the
+table of the metrics, `<!-- clauses H -->` the clauses whose id begins with H, and `<!-- why -->` the reasons of all.
+`<!-- tls -->` becomes how each server is told to serve TLS, `<!-- stopping -->` what servers do on SIGTERM,
+`<!-- deploy NAME -->` a file of docs/deploy/, and `<!-- together NAME -->` one of docs/together/. `<!-- readme -->`
+becomes the table of the README. The marks that begin with `compat` become the tables of `compat.tables`.
 """
 
 from __future__ import annotations
@@ -16,34 +17,37 @@ import logging
 import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgi_wsguard import Outcome
 from asgi_wsguard.contract import CLAUSES, SECTIONS
 from asgi_wsguard.integrations.metrics import METRICS, Kind, translated
 from asgi_wsguard.probe.scenarios import SCENARIOS
-from asgi_wsguard.probe.servers import SERVERS
+from asgi_wsguard.probe.servers import SERVERS, SETUPS
 from asgi_wsguard.probe.tls import over_tls
-from asgi_wsguard.states import DEBTS, ENDED, OVER, TRANSITIONS, UNANSWERED, Action, Debt, Ending, State
+from asgi_wsguard.rules.states import (
+    ENDED,
+    OBLIGATIONS,
+    EndReason,
+    Obligation,
+    State,
+)
 from compat import tables as compat
+from pictures import rooms, states
+
+if TYPE_CHECKING:  # the tests fill marks without mkdocs
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
 
 LANGUAGES = {"py": "python", "conf": "nginx", "service": "ini", "yaml": "yaml"}
 
-SHORT = {
-    "websocket.accept": "accept",
-    "websocket.close": "close",
-    "websocket.http.response.start": "response start",
-    "websocket.http.response.body": "response body",
-    "websocket.http.response.body (last)": "last response body",
-    "websocket.send": "send",
-}
-
 
 def clause_table(letter: str) -> str:
     """Write down the clauses of a section. Those of the end have one column only."""
-    subject = {"D": "the connection", "E": "what holds"}.get(letter, "the app")
+    subject = {"D": "the connection", "E": "the promise"}.get(letter, "the app")
     columns = [subject] if letter == "E" else [subject, "the client gets", "the app sees"]
     clauses = [clause for clause in CLAUSES.values() if clause.id.startswith(letter)]
     return _table(["id", *columns], [clause[: len(columns) + 1] for clause in clauses])
@@ -58,25 +62,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
-def state_diagram() -> str:
-    """Draw the transitions that the app makes."""
-    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {State.CONNECTING.value}"]
-    for (state, event), step in TRANSITIONS.items():
-        if step.action is not Action.IGNORE or state is State.DISCARDING:
-            lines.append(f"    {state.value} --> {step.then.value}: {SHORT[event.value]}")
-    for state in State:
-        if state in OVER:
-            lines.append(f"    {state.value} --> [*]")
-        elif state is not State.DISCARDING:
-            then = State.LEFT if state in UNANSWERED else State.GONE
-            lines.append(f"    {state.value} --> {then.value}: the client leaves")
-    return "\n".join([*lines, "```"])
-
-
-def debt_table(endings: Collection[Ending]) -> str:
+def debt_table(endings: Collection[EndReason]) -> str:
     """Write down what is sent when one of these has ended the connection: what comes to the same is one row."""
     deeds: dict[tuple[str, str, str], list[str]] = {}
-    for (state, ending), debt in DEBTS.items():
+    for (state, ending), debt in OBLIGATIONS.items():
         if ending in endings:
             deeds.setdefault((debt.clause, state.value, _owed(state, debt)), []).append(ending.value)
     states: dict[tuple[str, str, str], list[str]] = {}
@@ -92,7 +81,7 @@ def _either(words: list[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _owed(state: State, debt: Debt) -> str:
+def _owed(state: State, debt: Obligation) -> str:
     if state is State.OPEN:
         return f"close {debt.code.value}"
     if state is State.LEFT:
@@ -177,8 +166,18 @@ def _deployed(name: str) -> str:
 
 
 def _shown(mark: re.Match[str]) -> str:
-    kind = LANGUAGES[mark[1].rpartition(".")[2]]
-    return f"```{kind}\n{_deployed(mark[1])}```"
+    folder, name = mark.groups()
+    kind = LANGUAGES[name.rpartition(".")[2]]
+    return f"```{kind}\n{(ROOT / 'docs' / folder / name).read_text(encoding='utf-8')}```"
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Add the icon of the demo page, which is the logo."""
+    from mkdocs.structure.files import File
+
+    icon = ROOT / "asgi_wsguard" / "demo" / "page" / "icon.svg"
+    files.append(File.generated(config, "images/icon.svg", abs_src_path=str(icon)))
+    return files
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
@@ -186,9 +185,10 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     marks = {
         **{f"<!-- clauses {letter} -->": clause_table(letter) for letter in SECTIONS},
         "<!-- why -->": why_table(),
-        "<!-- states -->": state_diagram(),
+        "<!-- states -->": states.picture(),
+        "<!-- rooms -->": rooms.picture(),
         "<!-- debts -->": debt_table(ENDED),
-        "<!-- limits -->": debt_table([ending for ending in Ending if ending not in ENDED]),
+        "<!-- limits -->": debt_table([ending for ending in EndReason if ending not in ENDED]),
         "<!-- outcomes -->": outcome_table(),
         "<!-- contributing -->": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("(docs/", "("),
         "<!-- changelog -->": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
@@ -198,7 +198,8 @@ def on_page_markdown(markdown: str, **_: object) -> str:
         "<!-- clients bare -->": client_table("bare"),
         "<!-- metrics -->": metric_table(),
         "<!-- clients seen -->": f"{_seen()['date']}, with {', '.join(_seen()['versions'].values())}",
-        **{f"<!-- compat server {server.name} -->": compat.mended(server.name) for server in SERVERS},
+        **{f"<!-- compat server {server.name} -->": compat.mended(server.name) for server in SETUPS},
+        "<!-- readme -->": compat.readme(),
         "<!-- compat newest seen -->": compat.newest_seen(),
         "<!-- compat newest counts -->": compat.newest_counts(),
         **{f"<!-- compat newest {part} -->": compat.newest_part(part) for part in "HOE"},
@@ -210,4 +211,34 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     }
     for mark, text in marks.items():
         markdown = markdown.replace(mark, text)
-    return re.sub(r"<!-- deploy (\S+) -->", _shown, markdown)
+    return re.sub(r"<!-- (deploy|together) (\S+) -->", _shown, markdown)
+
+
+LONG = 18  # letters that may not fit into a line of a phone, or a cell
+WORD = re.compile(r"(?<=[\s>])[^\s<>]+")  # of the text between tags
+JOINT = re.compile(r"(?<=\w)([./_(-]+)(?=\w)")  # after which long code may wrap
+
+
+def on_page_content(html: str, *, page: Page, **_: object) -> str:
+    """Say where code may wrap, and link the names in the API page (called by mkdocs for each page)."""
+    if page.file.src_uri == "api.md":
+        html = _linked(html)
+    return re.sub(r"<code>[^<>\n]+</code>", lambda code: WORD.sub(_wrapping, code[0]), html)
+
+
+def _wrapping(word: re.Match[str]) -> str:
+    """Keep a browser from ending a line after any hyphen, as in --host; a long word may end it after its parts."""
+    parts = [word[0]] if len(word[0]) < LONG else JOINT.sub("\\g<1>\n", word[0]).split("\n")
+    return "<wbr>".join(f'<span class="whole">{part}</span>' if re.search(r"[-/?]", part) else part for part in parts)
+
+
+def _linked(html: str) -> str:
+    """Make a link of each name in the text that has a section of its own."""
+    sections = {anchor.rpartition(".")[2]: anchor for anchor in re.findall(r'id="(asgi_wsguard\.[\w.]+)"', html)}
+    classes = {name: anchor for name, anchor in sections.items() if name[0].isupper()}
+    names = "|".join(classes)
+    return re.sub(
+        rf"(?<=[\s(])<code>({names})</code>(?!</a>)",
+        lambda found: f'<a href="#{classes[found[1]]}">{found[0]}</a>',
+        html,
+    )

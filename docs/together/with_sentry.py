@@ -1,0 +1,22 @@
+import sentry_sdk
+from fastapi import FastAPI
+
+from asgi_wsguard import WebSocketGuardMiddleware
+
+# uvicorn logs this as an error after each denial response, whoever sent it.
+DENIED = "ASGI callable returned without completing handshake."
+
+
+def before_send(event, hint):
+    record = hint.get("log_record")
+    if getattr(record, "ws_error_type", ""):
+        return None  # the app's exception is an event of its own, and this line is among its breadcrumbs
+    if record is not None and record.getMessage() == DENIED:
+        return None
+    return event
+
+
+sentry_sdk.init(before_send=before_send)  # the DSN is in SENTRY_DSN
+
+app = FastAPI()
+app.add_middleware(WebSocketGuardMiddleware)

@@ -1,0 +1,1 @@
+"""Draws the pictures of the docs, from the code, when the docs are built."""
