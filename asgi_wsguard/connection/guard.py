@@ -142,7 +142,7 @@ class Connection:
         while due is not None:
             self._do(due, now)
             due = deadlines.due(now)
-        if deadlines.after_end is None:
+        if not self.over:
             self._inbox.prefetch_if_idle()
         self._tracker.arm(deadlines.next(now))
 

@@ -203,7 +203,7 @@ class Inbox:
 
     async def _receive_at_once(self) -> Message | None:
         """Return the message that the server has ready, if any."""
-        with anyio.move_on_after(min(AT_ONCE, self._tracker.deadlines.close_timeout / 4)):
+        with anyio.move_on_after(min(AT_ONCE, self._tracker.deadlines.limits.close_timeout / 4)):
             return await self._server_receive()
         return None
 

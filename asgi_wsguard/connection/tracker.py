@@ -46,7 +46,7 @@ class Tracker:
         if not self.stopped:
             now = self.runtime.now()
             self.deadlines.follow(state, now)
-            self.arm(self.deadlines.next(now))
+            self.arm(now + self.deadlines.limits.soon)
 
     def left(self) -> None:
         """Note that the client has left."""
@@ -57,16 +57,15 @@ class Tracker:
 
     def app_knows(self) -> None:
         """Note that the app was told that the connection is over (O16)."""
-        clocks = self.deadlines.after_end
-        if clocks is not None and not self.stopped:
+        if not self.stopped:
             now = self.runtime.now()
-            clocks.told(now)
-            self.arm(clocks.next(now))
+            self.deadlines.told(now)
+            self.arm(now + self.deadlines.limits.soon)
 
     def app_uses(self) -> None:
         """Note that the app uses the connection although it is over (O16)."""
-        clocks = self.deadlines.after_end
-        if clocks is not None and not self.stopped:
+        clocks = None if self.stopped else self.deadlines.after_end
+        if clocks is not None:
             now = self.runtime.now()
             clocks.used(now)
             self.arm(clocks.next(now))
@@ -80,8 +79,8 @@ class Tracker:
 
     def drained(self, seconds: float) -> None:
         """Note a drain, which gives the app this many seconds after the end."""
-        clocks = self.deadlines.after_end
-        if clocks is not None and not self.stopped:
+        clocks = None if self.stopped else self.deadlines.after_end
+        if clocks is not None:
             now = self.runtime.now()
             clocks.drained(seconds, now)
             self.arm(clocks.next(now))
@@ -91,7 +90,7 @@ class Tracker:
     def start(self, timed: Timed) -> None:
         """Start the timer, which calls `timed` until `stop()`."""
         self._timed = timed
-        self.watch()
+        self.arm(self.deadlines.began + self.deadlines.limits.soon)
 
     def arm(self, when: float) -> None:
         """Set the timer to this time, unless it is set to an earlier one."""
@@ -108,7 +107,7 @@ class Tracker:
 
     def watch(self) -> None:
         """Set the timer to fire soon, to check whether the app waits for a message."""
-        self.arm(self.deadlines.look(self.runtime.now()))
+        self.arm(self.runtime.now() + self.deadlines.limits.look)
 
     def touch(self) -> float:
         """Note a message, in either direction, and return the time."""

@@ -18,7 +18,7 @@ longer due.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Any, Union
 
@@ -47,6 +47,7 @@ class Limits:
     Attributes:
         timed: a deadline depends on the messages that the app sends.
         look: seconds after a message when the timer fires.
+        soon: seconds after a change of state when the timer fires, to learn what is due and when. No limit is shorter.
     """
 
     handshake_timeout: float = inf
@@ -59,10 +60,13 @@ class Limits:
 
     timed: bool = field(init=False)
     look: float = field(init=False)
+    soon: float = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timed", self.idle_timeout != inf or self.send_timeout != inf)
         object.__setattr__(self, "look", min(LOOK, self.idle_timeout / PARTS, self.send_timeout / PARTS))
+        limits = [getattr(self, limit.name) for limit in fields(self) if limit.init]
+        object.__setattr__(self, "soon", min(self.look, *limits))
 
 
 class Overrun(enum.Enum):
@@ -182,35 +186,40 @@ class AfterEnd:
 class Deadlines:
     """When things happened on one connection, in seconds of the event loop's time; `inf` is not yet."""
 
-    __slots__ = ("_limits", "active", "after_end", "began", "opened", "sends")
+    __slots__ = ("_after_end", "_told", "active", "began", "ended", "limits", "opened", "sends")
 
     def __init__(self, limits: Limits, now: float) -> None:
-        self._limits = limits
-        self.began = now
-        self.opened = inf
-        self.active = now
-        """A time at or after the last message in either direction."""
+        self.limits = limits
+        self.began = self.active = now
+        """`active` is a time at or after the last message in either direction."""
+        self.opened = self.ended = inf
         self.sends: dict[Any, float] = {} if limits.timed else _NONE
         """The callers in `send()`, and since when; `inf` means since the last check."""
-        self.after_end: AfterEnd | None = None
-        """The deadlines of the app, once the connection is over."""
+        self._told = inf
+        self._after_end: AfterEnd | None = None
 
     @property
-    def close_timeout(self) -> float:
-        """The option."""
-        return self._limits.close_timeout
+    def after_end(self) -> AfterEnd | None:
+        """The deadlines of the app, once the connection is over. Most apps end at once, and have none."""
+        if self._after_end is None and self.ended != inf:
+            self._after_end = AfterEnd(self.limits, self.ended)
+            if self._told != inf:
+                self._after_end.told(self._told)
+        return self._after_end
 
-    @property
-    def ended(self) -> float:
-        """When the connection was over."""
-        return inf if self.after_end is None else self.after_end.ended
+    def told(self, now: float) -> None:
+        """Note that the app knows from now on that the connection is over, if it is."""
+        if self._after_end is not None:
+            self._after_end.told(now)
+        elif self._told == inf != self.ended:
+            self._told = now
 
     def due(self, now: float) -> Due | None:
         """Return what is due by now: a limit that was reached, or what is due for the app; `None` if nothing is."""
         if self.after_end is not None:
             return self.after_end.due(now)
         now += EARLY
-        limits = self._limits
+        limits = self.limits
         if self.opened == inf:
             return EndReason.HANDSHAKE_TIMEOUT if self.began + limits.handshake_timeout <= now else None
         if self.opened + limits.max_lifetime <= now:
@@ -221,7 +230,7 @@ class Deadlines:
 
     def next(self, now: float) -> float:
         """Return when to ask again."""
-        limits = self._limits
+        limits = self.limits
         if self.after_end is not None:
             return self.after_end.next(now)
         if self.opened == inf:
@@ -233,21 +242,19 @@ class Deadlines:
             now + limits.send_timeout / PARTS if self.sends else inf,
         )
 
-    def look(self, now: float) -> float:
-        """Return when to check whether the app waits for a message."""
-        return min(now + self._limits.look, self.next(now))
-
     def follow(self, state: State, now: float) -> None:
         """Note the state of the connection, which may go back when the server refuses a step."""
-        if state in OVER:
-            if self.after_end is None:
-                self.after_end = AfterEnd(self._limits, now)
+        if state is State.OPEN:
+            if self.opened == inf:
+                self.opened = self.active = now
+        elif state in OVER:
+            if self.ended == inf:
+                self.ended = now
             return
-        self.after_end = None
-        if state is not State.OPEN:
+        else:
             self.opened = inf
-        elif self.opened == inf:
-            self.opened = self.active = now
+        self.ended = self._told = inf
+        self._after_end = None
 
     def checked(self, now: float) -> None:
         """Note a check: a send that was not in flight at the last check counts from now on."""
