@@ -115,11 +115,18 @@ class WebSocketGuardMiddleware:
         if scope["type"] != "websocket" or is_guarded(scope):
             return await self.app(scope, receive, send)
         connection = self._connection(self.app, scope, receive, send, self._options)
-        refusal = self._refusal()
-        if refusal is not None:
-            return await connection.refuse(*refusal)
-        async with connection:
+        if self._options.may_refuse:
+            refusal = self._refusal()
+            if refusal is not None:
+                return await connection.refuse(*refusal)
+        try:
+            connection.enter()
             await self.app(scope, connection.receive, connection.send)
+        except BaseException as exc:
+            if not await connection.finish(exc):
+                raise
+        else:
+            await connection.finish(None)
 
     async def _serve_lifespan(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         try:

@@ -57,6 +57,7 @@ class Options:
     drainer: Drainer | None = None
     limits: Limits = field(init=False)
     seats: Seats = field(init=False)
+    may_refuse: bool = field(init=False)
 
     def __post_init__(self) -> None:
         check_type("strict", self.strict, bool)
@@ -68,6 +69,7 @@ class Options:
         if self.max_connections is not None:
             check_whole("max_connections", self.max_connections, 1)
         object.__setattr__(self, "seats", Seats(self.max_connections))
+        object.__setattr__(self, "may_refuse", self.max_connections is not None or self.drainer is not None)
         if self.drainer is not None:
             from .drain import Drainer  # not loaded before, unless it is used
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from types import TracebackType
 from typing import Callable
 
 from ..exceptions import ProtocolViolation
@@ -13,7 +12,7 @@ from ..report import Outcome
 from ..rules.deadlines import AfterEnd, Deadlines, Due, Notice, Overrun
 from ..rules.lifecycle import Answer, Delivery, Lifecycle
 from ..rules.messages import Message
-from ..rules.states import OVER, EndReason, State
+from ..rules.states import OVER, SETTLED, EndReason, State
 from ..runtime import Job, runtime
 from .app_exit import AppExit, read_exit
 from .ending import Ending
@@ -29,7 +28,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class Connection:
-    """One websocket scope. In the ``async with`` block the app runs. After it, the server gets what it is owed.
+    """One websocket scope. The app runs between `enter` and `finish`, which gives the server what it is owed.
 
     Args:
         app: the app, so that log lines can name a line of its code.
@@ -46,12 +45,10 @@ class Connection:
         "_options",
         "_outbox",
         "_record",
-        "_runtime",
         "_tracker",
     )
 
     def __init__(self, app: App, scope: Message, receive: Receive, send: Send, options: Options) -> None:
-        self._runtime = runtime()
         self._options = options
         can_deny = "websocket.http.response" in (scope.get("extensions") or ())
         lifecycle = Lifecycle(
@@ -60,7 +57,8 @@ class Connection:
             strict=options.strict,
             denial=options.denial,
         )
-        self._tracker = Tracker(lifecycle, Deadlines(options.limits, self._runtime.now()), self._runtime)
+        using = runtime()
+        self._tracker = Tracker(lifecycle, Deadlines(options.limits, using.now()), using)
         self._record = Record(app, scope, options, self._tracker)
         self._inbox = Inbox(receive, self._tracker)
         drops = options.drops_after_end(scope)
@@ -81,49 +79,58 @@ class Connection:
         """For the app."""
         return self._outbox.send
 
-    async def __aenter__(self) -> None:
-        """Let the app be called.
+    def enter(self) -> None:
+        """Note that the app is about to be called.
 
         Raises:
             OSError: the drainer cannot wait for signals, as there are no file descriptors left.
         """
         self._guarding = Guarding(self._record.scope)
         self._options.seats.taken += 1
-        self._runtime.enter()
-        try:
-            if self._options.drainer is not None:
-                self._options.drainer.add(self)
-        except BaseException as exc:
-            await self.__aexit__(type(exc), exc, exc.__traceback__)
-            raise
+        self._tracker.runtime.enter()
+        if self._options.drainer is not None:
+            self._options.drainer.add(self)
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        """Finish after the app has ended; return whether its exception is fully handled.
+    async def finish(self, exc: BaseException | None) -> bool:
+        """Finish after the app has ended; return whether its exception, if it raised one, is fully handled.
 
         Raises:
             ProtocolViolation: the answer is left to the server's crash path (`without_extension="raise"`).
             BaseException: a cancellation, or the server's refusal, for its crash path (O11).
         """
         try:
-            left = self._runtime.leave(exc, traceback)
-            if kind is GeneratorExit:
+            left = self._tracker.runtime.leave(exc)
+            if type(exc) is GeneratorExit:
                 self._end().abandon()
                 return False
-            left = await (self._returned() if left is None else self._failed(left))
+            if left is not None:
+                left = await self._failed(left)
+            elif not self._ended_quietly():
+                left = await self._returned()
             if left is exc:
-                return left is None
+                return False
             _raise(left)
             return True
         finally:
-            left = exc = traceback = None  # an exception that is raised here refers to this frame
-            self._runtime.release()
+            left = exc = None  # an exception that is raised here refers to this frame
+            self._tracker.runtime.release()
             self._options.seats.taken -= 1
             if self._options.drainer is not None:
                 self._options.drainer.remove(self)
             if self._guarding is not None:
                 self._guarding.end()
+
+    def _ended_quietly(self) -> bool:
+        """Finish if nothing is owed, and nothing to be reported, as on most connections; return whether that is so."""
+        settled = self._ending is None and self._tracker.lifecycle.state in SETTLED
+        if settled and self._inbox.prefetch is None and self._outbox.settled and self._record.is_dull:
+            self._tracker.lifecycle.settle(EndReason.RETURNED)
+            self._tracker.stop()
+            self._outbox.stop()
+            self._outbox.finish()
+            self._inbox.end()
+            return True
+        return False
 
     def _end(self) -> Ending:
         """Return the `Ending`, which is made at its first use."""
@@ -167,7 +174,7 @@ class Connection:
     def _cancel_overdue_app(self, clocks: AfterEnd, overrun: Overrun, now: float) -> None:
         """Cancel an app that has kept running for too long after the end."""
         clocks.cancelled(now)
-        self._runtime.cancel()
+        self._tracker.runtime.cancel()
         self._record.overrun = overrun, now - clocks.ended
         after = Outcome.OVERSTAYED if overrun in (Overrun.USING, Overrun.CLEANUP) else Outcome.OUTLIVED
         self._end().app_overran(after)

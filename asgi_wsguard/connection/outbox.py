@@ -253,6 +253,11 @@ class Outbox:
     # For the guard
 
     @property
+    def settled(self) -> bool:
+        """Whether nothing is being sent, and the server has raised no error because the client had left."""
+        return self.server_error is None and not self.busy
+
+    @property
     def busy(self) -> bool:
         """Whether a part of a denial response is being sent."""
         return self._lock is not None and self._lock.locked()

@@ -166,6 +166,12 @@ class Record:
 
     # The report
 
+    @property
+    def is_dull(self) -> bool:
+        """Whether nobody wants to know of a connection on which all went well, as it did on this one."""
+        noted = self._noted or self.refused_close
+        return not (noted or self.options.observers.every or log.logger.isEnabledFor(DEBUG))
+
     def report(self, end: End) -> Pending:
         """Log how the connection ended, tell the observers, and return what they have left to await. Once."""
         if self._reported:

@@ -40,6 +40,7 @@ class State(_Word):
 RETRY_AFTER = (("retry-after", "5"),)
 
 OVER = frozenset({State.DENIED, State.CLOSED, State.LEFT, State.GONE})
+SETTLED = OVER - {State.LEFT}  # the server is owed nothing, whatever the app does
 UNANSWERED = frozenset({State.CONNECTING, State.HELD})  # nothing was sent to the client
 
 

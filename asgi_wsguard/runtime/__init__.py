@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Coroutine
-from types import CodeType, FrameType, TracebackType
+from types import CodeType, FrameType
 from typing import Any, Callable, Protocol
 
 from .on_asyncio import AsyncioRuntime, cancelling
@@ -37,7 +37,7 @@ class Runtime(Protocol):
     def enter(self) -> None:
         """Note that the app is about to be called."""
 
-    def leave(self, exc: BaseException | None, traceback: TracebackType | None) -> BaseException | None:
+    def leave(self, exc: BaseException | None) -> BaseException | None:
         """Return what the app has raised, without the cancellation that `cancel()` caused."""
 
     def release(self) -> None:

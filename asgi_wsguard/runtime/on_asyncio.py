@@ -7,7 +7,6 @@ import contextlib
 import sys
 from asyncio import current_task
 from collections.abc import Awaitable, Coroutine
-from types import TracebackType
 from typing import Any, Callable
 
 import anyio
@@ -106,7 +105,7 @@ class AsyncioRuntime:
     def enter(self) -> None:
         pass
 
-    def leave(self, exc: BaseException | None, traceback: TracebackType | None) -> BaseException | None:
+    def leave(self, exc: BaseException | None) -> BaseException | None:
         if not self._cancels:
             return exc
         others = [_uncancel(self._task) for _ in range(self._cancels)][-1]

@@ -8,7 +8,6 @@ import math
 from collections.abc import Awaitable, Coroutine
 from contextvars import copy_context
 from functools import partial
-from types import TracebackType
 from typing import Any, Callable
 
 import trio
@@ -122,15 +121,16 @@ class TrioRuntime:
         self._outer.__enter__()
         self._inner.__enter__()
 
-    def leave(self, exc: BaseException | None, traceback: TracebackType | None) -> BaseException | None:
+    def leave(self, exc: BaseException | None) -> BaseException | None:
         if self._again is not None:
             self._again.cancel()
         if type(exc) is GeneratorExit:
             return exc  # the coroutine is being discarded, and trio may have stopped
+        # The traceback is left out: trio does not look at it, and a hostile exception may raise when it is asked.
         kind = None if exc is None else type(exc)
-        self._inner.__exit__(kind, exc, traceback)
+        self._inner.__exit__(kind, exc, None)
         try:
-            return None if self._outer.__exit__(kind, exc, traceback) else exc
+            return None if self._outer.__exit__(kind, exc, None) else exc
         except BaseException as rest:  # of a group
             return rest
 

@@ -76,10 +76,10 @@ class ServedApp:
         try:
             await self._run()
         except BaseException as exc:
-            if around.leave(exc, exc.__traceback__) is not None:
+            if around.leave(exc) is not None:
                 raise  # cancelled by the server, and not by this
         else:
-            around.leave(None, None)
+            around.leave(None)
         if self.raised is not None:
             raise self.raised
 
