@@ -51,7 +51,7 @@ class Ending:
     def at_deadline(self, reason: EndReason, answer: Answer | None = None) -> None:
         """End the connection: the answer first, from outside the app's task, then what the app sees."""
         if reason in (EndReason.HANDSHAKE_TIMEOUT, EndReason.SEND_TIMEOUT):
-            self._record.where = self._record.waits()  # before the answer, which may free the app
+            self._record.odd.where = self._record.waits()  # before the answer, which may free the app
         lifecycle = self._tracker.lifecycle
         was_open = lifecycle.state is State.OPEN
         final = lifecycle.settle(reason, answer)
@@ -115,7 +115,7 @@ class Ending:
         if exc is not None and how.reason is EndReason.RAISED and not how.handled and (limit or state in OVER):
             after = Outcome.RAISED_AFTERWARDS
         pending = self._report(state, delivery, how, exc, after)
-        self._record.refused_close = None  # it refers to the frames that it came through, and so to this
+        self._record.forget_refusal()
         try:
             if pending or self._telling is not None:
                 await self._tracker.runtime.shielded(None, partial(self._wait_for_observers, pending))

@@ -175,7 +175,7 @@ class Connection:
         """Cancel an app that has kept running for too long after the end."""
         clocks.cancelled(now)
         self._tracker.runtime.cancel()
-        self._record.overrun = overrun, now - clocks.ended
+        self._record.odd.overrun = overrun, now - clocks.ended
         after = Outcome.OVERSTAYED if overrun in (Overrun.USING, Overrun.CLEANUP) else Outcome.OUTLIVED
         self._end().app_overran(after)
         if self._options.drainer is not None:

@@ -15,7 +15,7 @@ from ..integrations.uvicorn import server_stops
 from ..rules.messages import Message
 from ..rules.states import State
 from ..rules.turns import GUARD, Gate, Source, Turns
-from ..runtime import Job, current_task, is_single_call
+from ..runtime import Job, is_single_call
 from .tracker import Tracker
 from .variables import Changes, apply, changes_since
 
@@ -162,7 +162,7 @@ class Inbox:
         Channels and, before Python 3.12, `asyncio.wait_for()` make a new one for each message, and a handler would be
         called again and again.
         """
-        task = current_task()
+        task = self._tracker.runtime.current_task()
         if self._tracker.runtime.is_apps(task) or not is_single_call(Inbox.receive.__code__):
             return task
         return GUARD

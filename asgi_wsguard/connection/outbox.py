@@ -177,7 +177,12 @@ class Outbox:
             if self._finished:
                 return await self._too_late("the app ended before this could be sent")
             try:
-                await self._send_part(part, closes=closes)
+                if closes:
+                    await self._send_close(part)
+                elif part["type"] == SEND:
+                    await self._send_data(part)
+                else:
+                    await self.server_send(part)
             except ClientDisconnected:
                 raise
             except OSError as exc:
@@ -189,24 +194,21 @@ class Outbox:
                 if not refused:
                     self._record.sent(part)
                 elif part["type"] == CLOSE:
-                    self._record.refused_close = exc, part.get("code")
+                    self._record.odd.refused_close = exc, part.get("code")
                 raise
             self._record.sent(part)
 
-    async def _send_part(self, part: Message, *, closes: bool) -> None:
-        if part["type"] == SEND:
-            return await self._send_data(part)
-        if not closes:
-            return await self.server_send(part)
+    async def _send_close(self, close: Message) -> None:
+        """Send the app's own close."""
         # uvicorn 0.54.0 with --ws websockets waits here for the client's close frame, so this has a limit (E4).
         runtime = self._tracker.runtime
         caller = self._closing = runtime.caller()
         try:
-            await runtime.abandonable(self.server_send, _anything)(part)
+            await runtime.abandonable(self.server_send, _anything)(close)
         except BaseException as exc:
             if not runtime.interrupted(caller, exc):
                 raise
-            self._record.close_stuck = True
+            self._record.odd.close_stuck = True
         finally:
             self._closing = None
 

@@ -49,6 +49,31 @@ class End(NamedTuple):
     after: Outcome | None = None
 
 
+class Oddities:
+    """What is odd about one connection.
+
+    Attributes:
+        noted: what the app did wrong.
+        where: the line where the app waited at a deadline.
+        overrun: why the app was cancelled, and how many seconds after the end.
+        refused_close: the server's error for a close by the app, and its code (O11).
+        close_stuck: the client did not answer the app's close in time.
+        outlived: the app was counted as one that outlives its client (O16).
+    """
+
+    __slots__ = ("close_stuck", "noted", "outlived", "overrun", "refused_close", "where")
+
+    def __init__(self) -> None:
+        self.noted: tuple[Noted, ...] = ()
+        self.where = ""
+        self.overrun: tuple[Overrun, float] | None = None
+        self.refused_close: tuple[BaseException, Any] | None = None
+        self.close_stuck = self.outlived = False
+
+
+NOTHING_ODD = Oddities()
+
+
 class Record:
     """The notes on one websocket while it lives, and its one report.
 
@@ -60,11 +85,6 @@ class Record:
 
     Attributes:
         path: the path that the client asked for; a router may shorten the one in the scope.
-        where: the line where the app waited at a deadline.
-        overrun: why the app was cancelled, and how many seconds after the end.
-        refused_close: the server's error for a close by the app, and its code (O11).
-        close_stuck: the client did not answer the app's close in time.
-        outlived: the app was counted as one that outlives its client (O16).
     """
 
     __slots__ = (
@@ -72,34 +92,37 @@ class Record:
         "_app",
         "_final",
         "_found_route",
-        "_noted",
+        "_oddities",
         "_reported",
         "_tracker",
-        "close_stuck",
         "options",
-        "outlived",
-        "overrun",
         "path",
-        "refused_close",
         "scope",
-        "where",
     )
 
     def __init__(self, app: Any, scope: Message, options: Options, tracker: Tracker) -> None:
         self.options = options
         self.path: str = scope.get("path", "")
-        self.where = ""
-        self.overrun: tuple[Overrun, float] | None = None
-        self.refused_close: tuple[BaseException, Any] | None = None
-        self.close_stuck = self.outlived = False
         self._app = app
         self.scope = scope
         self._tracker = tracker
         self._accept: Message | None = None  # what the app accepted with
         self._final: Message | None = None  # what the app closed or denied with
         self._found_route: str | None = None  # kept, since observers must get the same route at accept and at the end
-        self._noted: tuple[Noted, ...] = ()
+        self._oddities = NOTHING_ODD  # most connections have none, and share this
         self._reported = False
+
+    @property
+    def odd(self) -> Oddities:
+        """What is odd about this connection, to be added to."""
+        if self._oddities is NOTHING_ODD:
+            self._oddities = Oddities()
+        return self._oddities
+
+    @property
+    def outlived(self) -> bool:
+        """Whether the app was counted as one that outlives its client (O16)."""
+        return self._oddities.outlived
 
     @property
     def client(self) -> str:
@@ -135,8 +158,8 @@ class Record:
     def note(self, clause: str, what: str, done: str) -> None:
         """Note what the app does wrong, on the way of its own `send()`."""
         noted = Noted(clause, shortened(what, LONGEST_NOTED), lines.of_caller(), done)
-        if noted not in self._noted and len(self._noted) < MAX_NOTED:
-            self._noted += (noted,)
+        if noted not in self.odd.noted and len(self.odd.noted) < MAX_NOTED:
+            self.odd.noted += (noted,)
 
     def note_repairs(self, lifecycle: Lifecycle) -> None:
         """Note the app's messages that were repaired since the last call."""
@@ -151,7 +174,7 @@ class Record:
 
     def app_outlives(self) -> None:
         """Count the app, which has kept running for `exit_timeout` after the end, until it ends (O16)."""
-        self.outlived = True
+        self.odd.outlived = True
         self.options.observers.count("outlive", self.route, 1)
         log.outlives(self.path, self.options.limits.exit_timeout, self.waits(), self.route)
 
@@ -169,8 +192,13 @@ class Record:
     @property
     def is_dull(self) -> bool:
         """Whether nobody wants to know of a connection on which all went well, as it did on this one."""
-        noted = self._noted or self.refused_close
-        return not (noted or self.options.observers.every or log.logger.isEnabledFor(DEBUG))
+        dull = self._oddities is NOTHING_ODD and not self.options.observers.every
+        return dull and not log.logger.isEnabledFor(DEBUG)
+
+    def forget_refusal(self) -> None:
+        """Drop the server's error for a close: it refers to the frames that it came through, and so to this."""
+        if self._oddities.refused_close is not None:
+            self._oddities.refused_close = None
 
     def report(self, end: End) -> Pending:
         """Log how the connection ended, tell the observers, and return what they have left to await. Once."""
@@ -178,11 +206,11 @@ class Record:
             return []
         self._reported = True
         outcome = self._outcome(end)
-        level, _ = log.headline(end.after or outcome, end.delivery, self._noted)
+        level, _ = log.headline(end.after or outcome, end.delivery, self._oddities.noted)
         if not (self.options.observers.every or log.logger.isEnabledFor(level)):
             return []
         report = self._made(end, outcome, level)
-        log.write(report, outcome, end.delivery, self._noted, self._facts(end))
+        log.write(report, outcome, end.delivery, self._oddities.noted, self._facts(end))
         return self.options.observers.tell(report)
 
     def _outcome(self, end: End) -> Outcome:
@@ -190,9 +218,10 @@ class Record:
         outcome = outcome_of(end.state, end.delivery.final, end.how.answer, self._accept, self._final)
         if outcome is Outcome.LEFT and server_stops(end.disconnect):
             return Outcome.STOPPED
-        if outcome is Outcome.RAISED and self.refused_close is not None and end.exc is self.refused_close[0]:
+        refused = self._oddities.refused_close
+        if outcome is Outcome.RAISED and refused is not None and end.exc is refused[0]:
             return Outcome.CLOSE_REFUSED
-        if outcome in DENIALS and any(noted.clause == "H9" for noted in self._noted):
+        if outcome in DENIALS and any(noted.clause == "H9" for noted in self._oddities.noted):
             return Outcome.DENIED_WITHOUT_EXTENSION
         return outcome
 
@@ -217,8 +246,8 @@ class Record:
             close_code=told if opened else None,
             close_reason=close.get("reason") or "" if opened and told is not None else "",
             closed_by=_closed_by(outcome),
-            violations=tuple(Violation(*noted[:3]) for noted in self._noted if noted.clause != "H9"),
-            cancelled=outcome is Outcome.HANDSHAKE_TIMEOUT or self.overrun is not None,
+            violations=tuple(Violation(*noted[:3]) for noted in self._oddities.noted if noted.clause != "H9"),
+            cancelled=outcome is Outcome.HANDSHAKE_TIMEOUT or self._oddities.overrun is not None,
             error_type="" if exc is None else type_of(exc),
             error="" if exc is None else text_of(exc),
             where=self._place(end, outcome) if level > DEBUG else "",
@@ -247,7 +276,7 @@ class Record:
             return ""
         if end.after in (Outcome.OUTLIVED, Outcome.OVERSTAYED):
             return self.waits()
-        return self.where or lines.of_app(self.scope, self._app)
+        return self._oddities.where or lines.of_app(self.scope, self._app)
 
     def _facts(self, end: End) -> log.Facts:
         ended = end.how.reason.value
@@ -255,8 +284,9 @@ class Record:
             ended = f"let out the disconnect of {log.quoted(end.how.other)}, to which it sent,"
         elif end.exc is not None and end.how.reason is not EndReason.CANCELLED:
             ended = f"raised {name_of(end.exc)}"
-        code = None if self.refused_close is None else self.refused_close[1]
-        return log.Facts(ended, self.options, self.overrun, code, stuck=self.close_stuck)
+        odd = self._oddities
+        code = None if odd.refused_close is None else odd.refused_close[1]
+        return log.Facts(ended, self.options, odd.overrun, code, stuck=odd.close_stuck)
 
 
 def _closed_by(outcome: Outcome) -> str:

@@ -71,6 +71,9 @@ class Runtime(Protocol):
     def cancel(self) -> None:
         """Cancel the app. It may be called again, for an app that keeps running."""
 
+    def current_task(self) -> Any:
+        """Return the task that runs now."""
+
     def is_apps(self, task: Any) -> bool:
         """Return whether this task runs the app."""
 
@@ -111,11 +114,6 @@ def starter() -> Start:
     """
     task = _task_of_asyncio()
     return _start_on_trio() if task is None else start_on_asyncio(task.get_loop())
-
-
-def current_task() -> Any:
-    """Return the task that runs now."""
-    return _task_of_asyncio() or _task_of_trio()
 
 
 def current_loop() -> object:

@@ -25,7 +25,7 @@ class AsyncioRuntime:
 
     __slots__ = ("_before", "_cancels", "_interrupted", "_loop", "_task")
 
-    caller = staticmethod(current_task)
+    caller = current_task = staticmethod(current_task)
 
     def __init__(self, task: asyncio.Task[Any]) -> None:
         self._task: Any = task

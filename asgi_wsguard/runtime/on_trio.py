@@ -84,6 +84,9 @@ class TrioRuntime:
             await trio.lowlevel.checkpoint()
         self._inner.shield = True
 
+    def current_task(self) -> Any:
+        return current_task()
+
     def is_apps(self, task: Any) -> bool:
         return task is self._task
 
