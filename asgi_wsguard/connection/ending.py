@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from functools import partial
-from typing import Callable
+from typing import Any, Callable
 
 from ..integrations.crash_paths import crash_path_is_sound
 from ..observers import Pending, abandon, finish
@@ -198,7 +198,7 @@ class Ending:
         finally:
             self._outbox.finish()
 
-    async def _deliver(self, final: FinalMessages, call: Callable[[], Awaitable[None]]) -> Delivery:
+    async def _deliver(self, final: FinalMessages, call: Callable[[], Coroutine[Any, Any, None]]) -> Delivery:
         """Await what sends them, shielded (E4), and return how they were delivered."""
         try:
             in_time = await self._tracker.runtime.shielded(self._record.options.close_timeout, call)
@@ -213,7 +213,7 @@ class Ending:
         return Delivery(final, in_time=in_time or not final.clause)
 
     async def _send(self, messages: tuple[Message, ...]) -> None:
-        if messages:
+        if messages and self._inbox.lacks_connect:
             await self._inbox.take_connect()
         await self._outbox.send_all(messages)
 

@@ -13,7 +13,7 @@ import anyio.lowlevel
 
 from ..integrations.uvicorn import server_stops
 from ..rules.messages import Message
-from ..rules.states import State
+from ..rules.states import DENIED
 from ..rules.turns import GUARD, Gate, Source, Turns
 from ..runtime import Job, is_single_call
 from .tracker import Tracker
@@ -60,7 +60,7 @@ class Inbox:
 
     def __init__(self, receive: Receive, tracker: Tracker) -> None:
         # granian's receive() is not a coroutine function, and a message that comes as it is cancelled is lost (2.8.7).
-        self.turns = Turns(ahead_only=not isinstance(receive, PYTHON))
+        self.turns = Turns(not isinstance(receive, PYTHON))  # `ahead_only`
         self.disconnect = DISCONNECT
         self.prefetch: Job | None = None
         self._server_receive = receive
@@ -132,7 +132,7 @@ class Inbox:
         if kind == "websocket.connect":
             self._connect_taken = self._connected = True
             turns.connected()
-            if self._tracker.lifecycle.state is State.DENIED:
+            if self._tracker.lifecycle.state is DENIED:
                 self.end()
         elif kind == "websocket.disconnect":
             turns.may_tell(self._who())
@@ -140,7 +140,7 @@ class Inbox:
             self._disconnected(message)
             self._tracker.app_knows()
         turns.delivered()
-        if turns.gate is Gate.OPEN and turns.notice:
+        if turns.notice and turns.gate is Gate.OPEN:
             self.noticed()
         self._wake()
         return message
@@ -193,13 +193,17 @@ class Inbox:
                 self.disconnect = message
                 break
 
+    @property
+    def lacks_connect(self) -> bool:
+        """Whether nobody has received the server's connect yet."""
+        return not (self._connect_taken or self.prefetch)
+
     async def take_connect(self) -> None:
         """Receive the connect for the app, because the ASGI specification sends it before any answer."""
-        if not (self._connect_taken or self.prefetch):
-            message = await self._receive_at_once()
-            if message is not None:
-                self._connect_taken = True
-                self.turns.keep((message, ()))
+        message = await self._receive_at_once()
+        if message is not None:
+            self._connect_taken = True
+            self.turns.keep((message, ()))
 
     async def _receive_at_once(self) -> Message | None:
         """Return the message that the server has ready, if any."""
@@ -279,7 +283,7 @@ class Inbox:
 
     def end_if_denied(self) -> None:
         """Give the app a disconnect after its denial (H5): some servers never do."""
-        if self._connected and self._tracker.lifecycle.state is State.DENIED:
+        if self._connected and self._tracker.lifecycle.state is DENIED:
             self.end()
 
     def _leave(self, caller: Any) -> None:

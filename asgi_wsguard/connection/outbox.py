@@ -12,7 +12,7 @@ import anyio.lowlevel
 
 from ..exceptions import ClientDisconnected, ProtocolViolation
 from ..rules.messages import CLOSE, SEND, Message, disconnect_after
-from ..rules.states import OVER, State
+from ..rules.states import CLOSED, DENIED, HELD, OVER, State
 from .inbox import Inbox
 from .record import Record
 from .tracker import Tracker
@@ -58,7 +58,7 @@ class Outbox:
         "server_send",
     )
 
-    def __init__(self, send: Send, tracker: Tracker, inbox: Inbox, record: Record, *, drops: bool) -> None:
+    def __init__(self, send: Send, tracker: Tracker, inbox: Inbox, record: Record, drops: bool) -> None:
         self._tracker = tracker
         self._inbox = inbox
         self._record = record
@@ -152,9 +152,9 @@ class Outbox:
         if outgoing is None:
             return await self._too_late(f"{message['type']} after the connection was {before.value}")
         after = lifecycle.state
-        if after is State.HELD and self._lock is None:
+        if after is HELD and self._lock is None:
             self._lock = anyio.Lock()
-        closes = after is State.CLOSED and bool(outgoing)
+        closes = after is CLOSED and bool(outgoing)
         if closes:
             self._inbox.disconnect = disconnect_after(outgoing[0])
             self._inbox.pause()
@@ -168,11 +168,11 @@ class Outbox:
         finally:
             if closes:
                 self._inbox.resume()
-        if after is State.DENIED:
+        if after is DENIED:
             self._inbox.end_if_denied()
 
     async def _send_step(self, before: State, after: State, outgoing: tuple[Message, ...]) -> None:
-        closes = after is State.CLOSED
+        closes = after is CLOSED
         for sent, part in enumerate(outgoing):
             if self._finished:
                 return await self._too_late("the app ended before this could be sent")
@@ -276,16 +276,14 @@ class Outbox:
 
     async def send_all(self, messages: tuple[Message, ...]) -> None:
         """Send messages of the guard's own."""
-        if self._lock is not None:
-            # A task that the app left behind may be between the start of a denial response and its body.
-            async with self._turn(self._lock):
-                await self._send_each(messages)
-        else:
-            await self._send_each(messages)
-
-    async def _send_each(self, messages: tuple[Message, ...]) -> None:
-        for message in messages:
-            await self.server_send(message)
+        if self._lock is None:
+            for message in messages:
+                await self.server_send(message)
+            return
+        # A task that the app left behind may be between the start of a denial response and its body.
+        async with self._turn(self._lock):
+            for message in messages:
+                await self.server_send(message)
 
     def stop(self) -> None:
         """Drop the references to this object, now that the app has ended."""

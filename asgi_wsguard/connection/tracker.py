@@ -8,7 +8,7 @@ from typing import Protocol
 from ..rules.deadlines import Deadlines
 from ..rules.lifecycle import Lifecycle
 from ..rules.messages import SEND
-from ..rules.states import State
+from ..rules.states import OPEN
 from ..runtime import Runtime, Timer
 
 
@@ -42,7 +42,7 @@ class Tracker:
     def sync_state(self) -> None:
         """Follow the state of the lifecycle, which has changed."""
         state = self.lifecycle.state
-        self.data = SEND if state is State.OPEN else None
+        self.data = SEND if state is OPEN else None
         if not self.stopped:
             now = self.runtime.now()
             self.deadlines.follow(state, now)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, fields
 from math import inf
 from typing import Any, Union
 
-from .states import OVER, EndReason, State
+from .states import OPEN, OVER, EndReason, State
 
 # Seconds after a message when the guard checks whether the app waits for the next one (O12 allows a second).
 LOOK = 0.5
@@ -244,7 +244,7 @@ class Deadlines:
 
     def follow(self, state: State, now: float) -> None:
         """Note the state of the connection, which may go back when the server refuses a step."""
-        if state is State.OPEN:
+        if state is OPEN:
             if self.opened == inf:
                 self.opened = self.active = now
         elif state in OVER:

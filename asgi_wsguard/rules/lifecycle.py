@@ -14,7 +14,6 @@ Invariant: nothing elsewhere decides what the server is sent.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..exceptions import ProtocolViolation
@@ -22,10 +21,13 @@ from . import messages
 from .denial import DenialResponse
 from .messages import CloseCode, Message
 from .states import (
+    CONNECTING,
     ENDED,
     EVENTS,
+    GONE,
     HOLD,
     IGNORE,
+    LEFT,
     OBLIGATIONS,
     OVER,
     RELEASE,
@@ -39,8 +41,7 @@ from .states import (
 )
 
 
-@dataclass(frozen=True)
-class FinalMessages:
+class FinalMessages(NamedTuple):
     """The messages to send at the end, and the status or code that the client gets.
 
     Attributes:
@@ -57,6 +58,7 @@ class FinalMessages:
 
 
 NOTHING = FinalMessages()
+ACCEPT = Event.ACCEPT  # see `states.OPEN`
 
 
 class Delivery(NamedTuple):
@@ -98,8 +100,8 @@ class Lifecycle:
 
     __slots__ = ("_can_deny", "_denial", "_start", "_strict", "_subprotocols", "repairs", "state")
 
-    def __init__(self, subprotocols: Iterable[str], *, can_deny: bool, strict: bool, denial: DenialResponse) -> None:
-        self.state = State.CONNECTING
+    def __init__(self, subprotocols: Iterable[str], can_deny: bool, strict: bool, denial: DenialResponse) -> None:
+        self.state = CONNECTING
         self.repairs: tuple[Repair, ...] = ()
         self._subprotocols = subprotocols
         self._can_deny = can_deny
@@ -160,7 +162,7 @@ class Lifecycle:
     def left(self) -> None:
         """Note that the client has gone, as the server said."""
         if self.state not in OVER:
-            self.state = State.LEFT if self.state in UNANSWERED else State.GONE
+            self.state = LEFT if self.state in UNANSWERED else GONE
 
     # At the end
 
@@ -246,7 +248,7 @@ class Lifecycle:
             checked = self._checked(event, dict(message))
             self._repair("H10", f"the app sent a message of class {type(message).__name__}", "a dict", "sent as a dict")
             return checked
-        if event is Event.ACCEPT:
+        if event is ACCEPT:
             return messages.checked_accept(message, self._subprotocols, self._repair)
         if event is Event.SEND:
             return messages.checked_data(message, self._repair)

@@ -56,6 +56,9 @@ class Gate(enum.Enum):
     ENDED = "ended"
 
 
+OPEN, PAUSED, ENDED = Gate  # see `states.OPEN`
+
+
 class Source(enum.Enum):
     """The source of the app's next message."""
 
@@ -96,7 +99,7 @@ class Turns:
         # app has started must not get in between.
         self.turn: Any = None
         self.leaving = False
-        self.gate = Gate.OPEN
+        self.gate = OPEN
         self.fetching = False
         self.notice = False
         self.buffer: tuple[Any, ...] = ()
@@ -111,14 +114,14 @@ class Turns:
         """The source of the app's next message."""
         if self.buffer:
             return Source.BUFFER
-        if self.gate is Gate.ENDED:
+        if self.gate is ENDED:
             return Source.DISCONNECT
         return Source.SERVER if self.turn is None else Source.LATER
 
     @property
     def must_fetch(self) -> bool:
         """Whether an app that waits is waiting for the guard to receive."""
-        return self.ahead_only and not self.fetching and self.gate is Gate.OPEN
+        return self.ahead_only and not self.fetching and self.gate is OPEN
 
     @property
     def may_fetch(self) -> bool:
@@ -135,7 +138,7 @@ class Turns:
     def delivered(self) -> None:
         """Note that the server's `receive()` has returned a message for the app."""
         self.leaving = False
-        if self.gate is not Gate.OPEN:
+        if self.gate is not OPEN:
             self.turn = GUARD
 
     def fetch(self) -> None:
@@ -161,32 +164,32 @@ class Turns:
 
     def release(self) -> None:
         """Give the turn back, unless a message is buffered, or nobody may receive."""
-        free = self.gate is Gate.OPEN and not (self.buffer or self.fetching or self.ahead_only)
+        free = self.gate is OPEN and not (self.buffer or self.fetching or self.ahead_only)
         self.turn, self.leaving = None if free else GUARD, False
 
     # The gate
 
     def pause(self) -> Any:
         """Let nobody receive. Return the caller that has to leave the server's `receive()`, if there is one."""
-        if self.gate is Gate.OPEN:
-            self.gate = Gate.PAUSED
+        if self.gate is OPEN:
+            self.gate = PAUSED
         return self._take()
 
     def resume(self) -> None:
         """Undo `pause`, unless the connection has ended meanwhile."""
-        if self.gate is Gate.PAUSED:
-            self.gate = Gate.OPEN
+        if self.gate is PAUSED:
+            self.gate = OPEN
         if self.turn is GUARD:
             self.release()
 
     def end(self) -> Any:
         """Give the app the disconnect from now on. Return the caller that has to leave `receive()`, if there is one."""
-        self.gate = Gate.ENDED
+        self.gate = ENDED
         return self._take()
 
     def disconnected(self) -> None:
         """Note that the server has returned the disconnect, so that nobody is in its `receive()`."""
-        self.gate, self.turn, self.leaving = Gate.ENDED, GUARD, False
+        self.gate, self.turn, self.leaving = ENDED, GUARD, False
 
     def _take(self) -> Any:
         if self.turn is None or self.turn is GUARD:

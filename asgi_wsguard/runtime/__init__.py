@@ -55,12 +55,12 @@ class Runtime(Protocol):
     async def finished(self, job: Any) -> None:
         """Wait until a job has ended."""
 
-    async def shielded(self, timeout: float | None, call: Callable[[], Awaitable[None]]) -> bool:
+    async def shielded(self, timeout: float | None, call: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """Await `call()` to its end, even if the caller is cancelled meanwhile.
 
         Args:
             timeout: seconds that it may take; `None` for no limit.
-            call: the function to call and await. Its exceptions are raised here.
+            call: the coroutine function to call. Its exceptions are raised here.
 
         Returns:
             Whether it ended in time.

@@ -51,10 +51,10 @@ class AsyncioRuntime:
     async def finished(self, job: asyncio.Task[None]) -> None:
         await asyncio.wait({job})
 
-    async def shielded(self, timeout: float | None, call: Callable[[], Awaitable[None]]) -> bool:
+    async def shielded(self, timeout: float | None, call: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         # anyio's shield holds against anyio's own scopes only. Servers use Task.cancel(), and only a separate task
         # survives that.
-        task = asyncio.Task(_awaiting(call), loop=self._loop, **_EAGER)
+        task = asyncio.Task(call(), loop=self._loop, **_EAGER)
         cancelled = None if task.done() else await _wait(task, timeout)
         in_time = task.done()
         if not in_time:
@@ -126,10 +126,6 @@ def starter(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], Coroutine
 
 def _is_ours(exc: BaseException | None) -> bool:
     return type(exc) is asyncio.CancelledError and (_COUNTED or exc.args == (MARK,))
-
-
-async def _awaiting(call: Callable[[], Awaitable[None]]) -> None:
-    await call()
 
 
 async def _wait(task: asyncio.Task[None], timeout: float | None) -> asyncio.CancelledError | None:

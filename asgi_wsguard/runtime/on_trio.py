@@ -63,7 +63,7 @@ class TrioRuntime:
     async def finished(self, job: _Job) -> None:
         await job.over.wait()
 
-    async def shielded(self, timeout: float | None, call: Callable[[], Awaitable[None]]) -> bool:
+    async def shielded(self, timeout: float | None, call: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         # In a task of its own, because hypercorn (0.18.0) and anycorn (0.20.1) shield their send() from cancellation.
         deadline = math.inf if timeout is None else trio.current_time() + timeout
         with trio.CancelScope(deadline=deadline, shield=True) as scope:
