@@ -38,12 +38,14 @@ class Findings:
         visits: the number of visits.
         denied: the status of each denied handshake, by path.
         guarded: whether there is a guard in the app's stack.
+        without_lifespan: what the app raised when it was started up, if it does not support lifespan.
     """
 
     def __init__(self, tell: Callable[[Finding], None]) -> None:
         self.visits = 0
         self.denied: dict[str, int] = {}
         self.guarded = False
+        self.without_lifespan = ""
         self._tell = tell
         self._known: set[tuple[str, str, str, str]] = set()
 

@@ -19,6 +19,7 @@ async def check(app: Any, questions: Sequence[Question], findings: Findings) -> 
     bare = Bare(app)
     async with lifespan(app) as running:
         started = not running.violations
+        findings.without_lifespan = running.unsupported
         if started:
             for question in questions:
                 client = await _play(PLAIN, bare, question, running.state, findings)
@@ -34,7 +35,7 @@ async def check(app: Any, questions: Sequence[Question], findings: Findings) -> 
 
 async def _play(visit: Visit, app: Bare, question: Question, state: dict[str, Any], findings: Findings) -> Client:
     """Let one client visit the app, and return its view."""
-    server = asked(question.path, subprotocols=question.subprotocols, headers=question.headers)
+    server = asked(question.path, subprotocols=question.subprotocols, headers=question.sent)
     server.scope["state"] = dict(state)
     if not visit.reads:
         server.client_stops_reading()

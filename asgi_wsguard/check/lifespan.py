@@ -13,6 +13,7 @@ from asgi_wsguard.testing.failures import in_a_line
 
 PATIENCE = 30.0
 """Seconds for the startup, and for the shutdown. Servers set no limit, and loading a model takes its time."""
+ANSWERS = tuple(f"lifespan.{phase}.{result}" for phase in ("startup", "shutdown") for result in ("complete", "failed"))
 
 
 class Lifespan:
@@ -20,15 +21,18 @@ class Lifespan:
 
     Attributes:
         state: the state that the app fills, which is in the scope of each websocket.
-        violations: the app's faults.
+        violations: the app's faults. To raise before the startup is answered is none: such an app does not support
+            lifespan, and servers serve it without (ASGI specification, "Lifespan").
+        unsupported: what the app raised then, after it had received a message.
     """
 
     def __init__(self, app: Any) -> None:
         self.state: dict[str, Any] = {}
         self.violations: list[Violation] = []
+        self.unsupported = ""
         self._app = app
         self._coroutine: Any = None
-        self._asked = False  # an app that raises without receiving a message does not support lifespan
+        self._asked = False
         self._answers: dict[str, Any] = {}
         self._raised: BaseException | None = None
         self._ended = False
@@ -44,8 +48,12 @@ class Lifespan:
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as exc:
-            # Django and Channels' consumers raise only after a message, because they do not support lifespan.
-            self._raised = exc if self._asked and "lifespan" not in str(exc) else None
+            if self._answers:
+                self._raised = exc
+            elif self._asked and "lifespan" not in str(exc):  # Django and Channels say that they do not support it
+                where = lines.of_exception(exc)
+                told = f"the app raised {in_a_line(exc)} on the lifespan scope"
+                self.unsupported = " ".join(told.split()) + (f" ({where})" if where else "")
         finally:
             self._ended = True
             self._change.set()
@@ -58,6 +66,8 @@ class Lifespan:
         return {"type": "lifespan.shutdown"}
 
     async def _send(self, message: Any) -> None:
+        if message["type"] not in ANSWERS:
+            raise RuntimeError(f"expected an answer to the lifespan, but got {message['type']}")  # as servers do
         self._answers[message["type"]] = message
         self._change.set()
 

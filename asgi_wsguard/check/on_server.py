@@ -54,7 +54,7 @@ def _play(visit: Visit, process: Running, place: str, question: Question, findin
         process.port,
         quote(question.path, safe=URL),
         subprotocols=question.subprotocols,
-        headers=question.headers,
+        headers=question.sent,
         early=visit.early,
         steps=visit.steps,
         http=process.server.http,

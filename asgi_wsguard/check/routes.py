@@ -1,102 +1,198 @@
-"""The websocket routes of an app, found in its framework's objects, and their parameters.
+"""The websocket routes of an app, found in its framework's objects.
 
 A framework is recognized by the attributes of its objects, so that none has to be imported.
 """
 
 from __future__ import annotations
 
-import re
+import functools
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
-PARAMETER = re.compile(r"\{(\w+)[^{}]*\}")
-CONVERTED = re.compile(r"<(?:[^<>]*:)?(\w+)>")
-"""A parameter of Django and of Werkzeug, such as ``<int:room>``."""
-NAMED_GROUP = re.compile(r"\(\?P<(\w+)>(?:[^()\\]|\\.|\([^()]*\))*\)")
-OPTIONAL_SLASH = re.compile(r"/\?$")
-ANY_PATH = "{path}"
-IN_A_REGEX_ONLY = re.compile(r"[\\^$.|?*+()\[\]]")
+from asgi_wsguard.check import templates
+from asgi_wsguard.integrations import blacksheep
+
 # The attributes in which middleware, test clients and servers keep the app that they wrap.
 WRAPPED = ("app", "inner", "application", "_app", "asgi_app", "other_asgi_app")
+HTTP_ONLY = ("StaticFiles", "WSGIMiddleware", "WsgiToAsgi", "ASGIHandler")
+"""Apps that are often mounted, and have no websockets: of Starlette, a2wsgi, asgiref, and Django."""
 DEEPEST = 20
 
 
-def websocket_routes(app: Any) -> list[str]:
-    """Return the templates of the app's websocket routes, such as ``/ws/{room}``, in order.
+@dataclass(frozen=True)
+class Route:
+    """A websocket route.
 
-    Those of Starlette and FastAPI, with what is mounted and included, Litestar, Quart, Channels, Falcon and
-    python-socketio are found, also inside middlewares. What keeps its routes elsewhere has none.
+    Attributes:
+        path: the template of its path, such as ``/ws/{room}``.
+        host: the template of the host that has it; empty if every host has.
+        opaque: an app is mounted at the path, and its routes are not known.
     """
-    return list(dict.fromkeys(_routes(app, "", DEEPEST)))
+
+    path: str
+    host: str = ""
+    opaque: bool = False
+
+    def __str__(self) -> str:
+        return self.host + self.path
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the parameters in the host and the path."""
+        return templates.parameters(str(self))
+
+    def filled(self, values: Mapping[str, str]) -> Route:
+        """Return the route with values in place of its parameters; see `templates.fill`."""
+        return replace(self, path=templates.fill(self.path, values), host=templates.fill(self.host, values))
 
 
-def parameters(template: str) -> list[str]:
-    """Return the names of the parameters in a template."""
-    return PARAMETER.findall(template)
+def websocket_routes(app: Any) -> list[Route]:
+    """Return the app's websocket routes, in order.
+
+    Those of Starlette and FastAPI, with what is mounted and included, Litestar, Quart, Channels, Falcon, BlackSheep and
+    python-socketio are found, also inside middleware. An app that keeps its routes elsewhere has none.
+    """
+    search = _Search()
+    search.look(app, _Place())
+    return list(search.found)
 
 
-def fill(template: str, values: Mapping[str, str]) -> str:
-    """Return the path, with the values in place of the parameters. All values must be given."""
-    return PARAMETER.sub(lambda found: values[found[1]], template)
+@dataclass(frozen=True)
+class _Place:
+    """Where in the app the search is.
+
+    Attributes:
+        prefix: the template of the path at which the object is mounted.
+        host: the template of its host.
+        around: the ids of the objects around it.
+    """
+
+    prefix: str = ""
+    host: str = ""
+    around: tuple[int, ...] = ()
+
+    def under(self, path: str) -> _Place:
+        return replace(self, prefix=self.prefix + path)
 
 
-def _routes(app: Any, prefix: str, depth: int) -> Iterator[str]:
-    if depth == 0:
-        return
-    mapping = getattr(app, "application_mapping", None)  # of Channels' ProtocolTypeRouter
-    if isinstance(mapping, Mapping):
-        yield from _routes(mapping.get("websocket"), prefix, depth - 1)
-        return
-    found = list(_of_framework(app, prefix, depth))
-    yield from found
-    for name in WRAPPED:
-        inner = getattr(app, name, None)
-        if inner is not None and inner is not app and (not found or name == "other_asgi_app"):
-            yield from _routes(getattr(inner, "__self__", inner), prefix, depth - 1)
+class _Search:
+    """A search for routes.
+
+    Attributes:
+        found: the routes, in order.
+    """
+
+    def __init__(self) -> None:
+        self.found: dict[Route, None] = {}
+        self._seen: dict[tuple[int, str, str], Any] = {}  # with the objects, so that no id is used again
+
+    def look(self, app: Any, at: _Place) -> bool:
+        """Look into an object; return whether it is, or wraps, an app of a known framework."""
+        app = app.__self__ if inspect.ismethod(app) else app
+        key = (id(app), at.prefix, at.host)
+        if isinstance(app, (type, ModuleType)) or key in self._seen or id(app) in at.around:
+            return False
+        self._seen[key] = app
+        inside = replace(at, around=(*at.around, id(app)))
+        if app is None or len(inside.around) > DEEPEST:
+            return False
+        try:
+            return self._of_framework(app, inside) or self._in_wrapper(app, inside)
+        except Exception:  # a foreign object may raise anything when its attributes are read
+            return False
+
+    def _add(self, path: str, at: _Place) -> None:
+        self.found[Route(at.prefix + path, at.host)] = None
+
+    def _in_wrapper(self, app: Any, at: _Place) -> bool:
+        known = [self.look(inner, at) for inner in _wrapped(app, mounted=bool(at.prefix or at.host))]
+        return any(known)
+
+    def _mounted(self, app: Any, at: _Place) -> None:
+        http_only = any(base.__name__ in HTTP_ONLY for base in type(app).__mro__)
+        if not self.look(app, at) and not http_only:
+            self.found[Route(at.prefix or "/", at.host, opaque=True)] = None
+
+    def _of_framework(self, app: Any, at: _Place) -> bool:
+        mapping = getattr(app, "application_mapping", None)  # of Channels' ProtocolTypeRouter
+        if isinstance(mapping, Mapping):
+            return "websocket" not in mapping or self.look(mapping["websocket"], at)
+        routes = getattr(app, "routes", None)
+        if isinstance(routes, Iterable) and not isinstance(routes, (str, bytes, Mapping)):
+            for route in routes:
+                self._of_route(route, at)
+        elif hasattr(app, "url_map"):  # of Quart
+            for rule in app.url_map.iter_rules():
+                if getattr(rule, "websocket", False):
+                    self._add(templates.of_angles(rule.rule), at)
+        elif hasattr(getattr(app, "_router", None), "_roots"):  # of Falcon
+            for template in _of_falcon(app._router._roots):
+                self._add(templates.of_braces(template), at)
+        elif hasattr(getattr(app, "router", None), "registered_routes"):
+            self._of_blacksheep(app, at)
+        elif hasattr(app, "engineio_path"):
+            self._of_socketio(app, at)
+        else:
+            return False
+        return True
+
+    def _of_route(self, route: Any, at: _Place) -> None:
+        if hasattr(route, "pattern") and hasattr(route, "callback"):  # Django's, in Channels' URLRouter
+            self._of_django(route, at)
+        elif hasattr(route, "original_router"):  # an included router of FastAPI's
+            self._of_framework(route.original_router, at.under(getattr(route.include_context, "prefix", "")))
+        elif hasattr(route, "path_format") and hasattr(route, "endpoint"):
+            if not hasattr(route, "methods"):  # not of HTTP
+                self._add(templates.of_braces(route.path), at)
+        elif type(route).__name__ == "WebSocketRoute":  # Litestar's
+            self._add(templates.of_braces(route.path), at)
+        elif type(route).__name__ == "ASGIRoute":  # Litestar's
+            self._mounted(route.route_handler.fn, at.under(route.path.rstrip("/")))
+        elif hasattr(route, "host") and hasattr(route, "app"):  # Starlette's Host
+            self._mounted(route.app, replace(at, host=templates.of_braces(route.host)))
+        elif hasattr(route, "path") and hasattr(route, "app"):  # Starlette's Mount
+            self._mounted(route.app, at.under(templates.of_braces(route.path)))
+
+    def _of_django(self, route: Any, at: _Place) -> None:
+        text = str(route.pattern)
+        text = templates.of_regex(text) if hasattr(route.pattern, "_regex") else templates.of_angles(text)
+        template = f"{at.prefix.rstrip('/')}/{text.lstrip('/')}"
+        here = replace(at, prefix=template)
+        # A function is an endpoint: Channels' consumers are such.
+        if inspect.isfunction(route.callback) or not self.look(route.callback, here):
+            self._add("", here)
+
+    def _of_blacksheep(self, app: Any, at: _Place) -> None:
+        for pattern in blacksheep.patterns(app.router):
+            self._add(templates.of_blacksheep(pattern), at)
+        for mount in app.mount_registry.mounted_apps:
+            path = mount.pattern.decode().removesuffix("*").rstrip("/")
+            self._mounted(mount.handler, at.under(templates.of_blacksheep(path)))
+
+    def _of_socketio(self, app: Any, at: _Place) -> None:
+        # Where it is mounted, it compares the whole path, or with Starlette before 0.33 the rest of it.
+        path = app.engineio_path or "/"  # `None` for any path
+        here = replace(at, prefix="") if path.startswith(f"{at.prefix}/") else at
+        self._add(f"{path}?EIO=4&transport=websocket", here)
+        self.look(app.other_asgi_app, at)
 
 
-def _of_framework(app: Any, prefix: str, depth: int) -> Iterator[str]:
-    routes = getattr(app, "routes", None)
-    if isinstance(routes, Iterable) and not isinstance(routes, (str, bytes, Mapping)):
-        for route in routes:
-            yield from _of_route(route, prefix, depth - 1)
-    elif hasattr(app, "url_map"):
-        rules = [rule for rule in app.url_map.iter_rules() if getattr(rule, "websocket", False)]  # of Quart
-        yield from (prefix + CONVERTED.sub(r"{\1}", rule.rule) for rule in rules)
-    elif hasattr(getattr(app, "_router", None), "_roots"):  # of Falcon
-        yield from (prefix + template for template in _of_falcon(app._router._roots))
-    if hasattr(app, "engineio_path"):
-        # Where it is mounted, it compares the whole path, or the rest of it, by Starlette's release.
-        inside = app.engineio_path.startswith(f"{prefix}/")
-        yield f"{'' if inside else prefix}{app.engineio_path}?EIO=4&transport=websocket"
-
-
-def _of_route(route: Any, prefix: str, depth: int) -> Iterator[str]:
-    if hasattr(route, "pattern") and hasattr(route, "callback"):  # Django's, in Channels' URLRouter
-        yield from _of_django(route, prefix, depth)
-    elif hasattr(route, "original_router"):  # an included router of FastAPI's
-        included = prefix + getattr(route.include_context, "prefix", "")
-        yield from _of_framework(route.original_router, included, depth)
-    elif hasattr(route, "path_format") and hasattr(route, "endpoint"):
-        if not hasattr(route, "methods"):  # not of HTTP
-            yield prefix + route.path_format
-    elif type(route).__name__ == "WebSocketRoute":  # Litestar's
-        yield prefix + str(route.path_format)
-    elif hasattr(route, "app"):  # mounted, or of a host
-        mounted = getattr(route, "path", "")
-        yield from _routes(route.app, prefix + PARAMETER.sub(r"{\1}", mounted), depth)
-
-
-def _of_django(route: Any, prefix: str, depth: int) -> Iterator[str]:
-    text = str(route.pattern)
-    if hasattr(route.pattern, "_regex"):
-        text = NAMED_GROUP.sub(r"{\1}", text.lstrip("^"))
-        text = OPTIONAL_SLASH.sub("/", text.removesuffix("$"))
-        if IN_A_REGEX_ONLY.search(text):
-            text = ANY_PATH  # a pattern that does not define a path
-    template = (prefix.rstrip("/") + "/" if prefix else "/") + CONVERTED.sub(r"{\1}", text).lstrip("/")
-    inner = list(_routes(route.callback, template, depth)) if hasattr(route.callback, "routes") else []
-    yield from inner or [template]
+def _wrapped(app: Any, *, mounted: bool) -> Iterator[Any]:
+    """Yield what a wrapper may call: what it keeps in attributes, arguments, a closure or global variables."""
+    if isinstance(app, functools.partial):
+        yield from (app.func, *app.args, *app.keywords.values())
+    elif inspect.isfunction(app):
+        variables = inspect.getclosurevars(app)
+        yield from vars(app).values()
+        yield from variables.nonlocals.values()
+        if not mounted:  # a mounted function may refer to the app that it is mounted in, or to another one
+            yield from (one for one in variables.globals.values() if callable(one) and not inspect.isfunction(one))
+    else:
+        yield from (getattr(app, name, None) for name in WRAPPED)
+        yield from (value for value in getattr(app, "__dict__", {}).values() if callable(value))
 
 
 def _of_falcon(nodes: Iterable[Any]) -> Iterator[str]:

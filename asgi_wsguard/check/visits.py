@@ -21,13 +21,21 @@ class Question:
     headers: tuple[tuple[str, str], ...] = ()
     subprotocols: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
+    host: str = ""
+    """The host that has the route; empty if every host has."""
     timeout: float = 5.0
     """Seconds that the app has to answer, to take a message, and to end."""
 
     @property
     def place(self) -> str:
-        """Return only the path, because a query may hold secrets."""
-        return self.path.partition("?")[0]
+        """Return the host and the path, without the query, which may hold secrets."""
+        return self.host + self.path.partition("?")[0]
+
+    @property
+    def sent(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers, with that of the host unless there is one."""
+        named = not self.host or any(name.lower() == "host" for name, _ in self.headers)
+        return self.headers if named else (("host", self.host), *self.headers)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from asgi_wsguard.check import in_memory, on_server
-from asgi_wsguard.check.findings import Finding, Findings
+from asgi_wsguard.check.findings import Finding, Findings, relative
 from asgi_wsguard.check.load import CannotLoad, load
 from asgi_wsguard.check.visits import Question
 from asgi_wsguard.cli.routes import routed
@@ -62,8 +62,6 @@ def _values(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
             raise click.BadParameter(f"{value!r} is not NAME=VALUE, such as room=1", ctx, param)
         if name in pairs:
             raise click.BadParameter(f"{name} has two values, {pairs[name]!r} and {content!r}", ctx, param)
-        if {"?", "#"} & {*content}:
-            raise click.BadParameter(f"{content!r} cannot be part of a path, as it holds ? or #", ctx, param)
         pairs[name] = content
     return pairs
 
@@ -138,7 +136,8 @@ def check(
     except CannotLoad as error:
         raise click.UsageError(str(error)) from error
     routes = () if paths else routed(loaded, values, console)
-    questions = [Question(path=path, **asked) for path in paths or routes or ("/",)]
+    questions = [Question(path=route.path, host=route.host, **asked) for route in routes]
+    questions = questions or [Question(path=path, **asked) for path in paths or ("/",)]
     # An app that is for trio is checked on a trio server, if on any.
     on_trio = bool(servers) and all(server.name.endswith("-trio") for server in servers)
     if anyio.run(in_memory.check, loaded, questions, findings, backend="trio" if on_trio else "asyncio"):
@@ -165,6 +164,8 @@ def _sum(findings: Findings) -> Text:
     for path, status in findings.denied.items():
         hint = "are --path, --header and --subprotocol right?"
         text.append(f"; the handshake of {path} was denied with {status}: {hint}", "yellow")
+    if findings.without_lifespan:
+        text.append(f"; there was no startup: {relative(findings.without_lifespan)}", "yellow")
     if findings.guarded:
         text.append("; the guard in the app's stack stood aside", "yellow")
     return text

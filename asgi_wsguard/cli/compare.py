@@ -89,8 +89,10 @@ def compare(
     except CannotLoad as error:
         raise click.UsageError(str(error)) from error
     clients: list[Client] = [Script(file) for file in scripts]
-    paths = () if clients else paths or routed(loaded, values, console) or ("/",)
-    questions = [Question(path=path, timeout=timeout, **asked) for path in paths]
+    routes = () if clients or paths else routed(loaded, values, console)
+    questions = [Question(path=route.path, host=route.host, timeout=timeout, **asked) for route in routes]
+    if not clients and not routes:
+        questions = [Question(path=path, timeout=timeout, **asked) for path in paths or ("/",)]
     worse = 0
     for server in servers:
         with Console(stderr=True).status(f"Visiting the app on {server.name}"):

@@ -81,7 +81,7 @@ class Visitor:
             server.port,
             quote(self.question.path, safe=URL),
             subprotocols=self.question.subprotocols,
-            headers=self.question.headers,
+            headers=self.question.sent,
             early=self.how.early,
             steps=self.how.steps,
             http=server.server.http,

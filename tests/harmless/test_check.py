@@ -11,7 +11,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from asgi_wsguard.check import in_memory
 from asgi_wsguard.check.findings import Finding, Findings
-from asgi_wsguard.check.routes import fill, parameters, websocket_routes
+from asgi_wsguard.check.routes import Route, websocket_routes
 from asgi_wsguard.check.visits import Question
 from asgi_wsguard.compare.journal import JOURNAL
 from harmless.apps import apps
@@ -22,7 +22,7 @@ CHAT = {"subprotocols": ("chat",), "messages": ("hello",)}
 # An app of each framework, the routes that must be found, and what its clients say.
 VISITED: dict[str, tuple[list[str], dict[str, Any]]] = {
     "ariadne-subscribes": (["/"], GRAPHQL),
-    "blacksheep-echo": (["/"], CHAT),
+    "blacksheep-echo": (["/", "/once/{name}", "/returns"], CHAT),
     "channels-refuses": (["/"], {}),
     "a consumer of Channels": (["/"], {"messages": ("hello",)}),
     "falcon-echo": (["/echo", "/media", "/sends", "/forbids", "/closes"], {"subprotocols": ("chat",)}),
@@ -52,12 +52,13 @@ class Echo(AsyncWebsocketConsumer):
 
 @pytest.mark.parametrize("name", VISITED)
 def test_an_app_that_works_has_no_findings(name: str) -> None:
-    routes, asked = VISITED[name]
+    expected, asked = VISITED[name]
     app = APPS[name].around(APPS[name].make()) if name in APPS else Echo.as_asgi()
-    assert (websocket_routes(app) or ["/"]) == routes
+    routes = websocket_routes(app) or [Route("/")]
+    assert [str(route) for route in routes] == expected
     found: list[Finding] = []
     findings = Findings(found.append)
-    paths = [fill(route, dict.fromkeys(parameters(route), "ann")) for route in routes]
+    paths = [route.filled(dict.fromkeys(route.parameters, "ann")).path for route in routes]
     anyio.run(in_memory.check, app, [Question(path=path, timeout=10.0, **asked) for path in paths], findings)
     assert [f"{one.place} {one.clause}: {one.what} ({one.where})" for one in found] == []
     assert findings.visits >= 2 * len(routes)

@@ -164,9 +164,30 @@ async def fails_to_start(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "lifespan.startup.failed", "message": "no\ndatabase"})
 
 
+async def fails_and_raises(scope: Any, receive: Any, send: Any) -> None:
+    await fails_to_start(scope, receive, send)
+    raise KeyError("no database")  # startup
+
+
 async def raises_in_startup(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "websocket":
+        return await echo(scope, receive, send)
     await receive()
     raise KeyError("no database")  # startup
+
+
+async def receives_first(scope: Any, receive: Any, send: Any) -> None:
+    assert (await receive())["type"] == "websocket.connect"
+    await send(ACCEPT)
+    while (await receive())["type"] == "websocket.receive":
+        pass
+
+
+async def answers_first(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send(ACCEPT)
+    while (await receive())["type"] == "websocket.receive":
+        pass
 
 
 async def hangs_in_startup(scope: Any, receive: Any, send: Any) -> None:

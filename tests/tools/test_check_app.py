@@ -157,15 +157,26 @@ def test_the_guard_stands_aside() -> None:
     ("name", "expected"),
     [
         ("fails_to_start", "the app says that its startup failed: no database"),
-        ("raises_in_startup", "the app raised KeyError: 'no database' in its startup ({startup})"),
+        ("fails_and_raises", "the app raised KeyError: 'no database' in its startup ({raises})"),
     ],
 )
 def test_a_startup_that_fails(name: str, expected: str) -> None:
-    where = line("raises_in_startup", "startup")
+    where = line("fails_and_raises", "startup")
     assert run(f"check_apps:{name}") == (
         1,
-        [f"lifespan: {expected.format(startup=where)}", "1 finding in 0 visits"],
+        [f"lifespan: {expected.format(raises=where)}", "1 finding in 0 visits"],
     )
+
+
+def test_an_app_that_raises_on_the_lifespan_does_not_support_it() -> None:
+    told = f"the app raised KeyError: 'no database' on the lifespan scope ({line('raises_in_startup', 'startup')})"
+    assert run("check_apps:raises_in_startup") == (0, [f"no findings in 4 visits; there was no startup: {told}"])
+
+
+@pytest.mark.parametrize("name", ["receives_first", "answers_first"])
+def test_an_app_that_never_looks_at_the_type_of_the_scope(name: str) -> None:
+    status, (told,) = run(f"check_apps:{name}")
+    assert (status, told.partition(";")[0]) == (0, "no findings in 4 visits")
 
 
 def test_a_startup_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -12,10 +13,13 @@ from click.testing import CliRunner
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Host, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
 from asgi_wsguard import WebSocketGuardMiddleware
-from asgi_wsguard.check.routes import fill, parameters, websocket_routes
+from asgi_wsguard.check.routes import Route as Found
+from asgi_wsguard.check.routes import websocket_routes
+from asgi_wsguard.check.templates import fill, parameters
 from asgi_wsguard.cli.commands import commands
 
 
@@ -35,12 +39,12 @@ ROOMS = Starlette(
         Route("/", lambda request: None),
         WebSocketRoute("/rooms/{room:int}", echo),
         Mount("/api/{version}", routes=[WebSocketRoute("/news", echo)]),
-        Mount("/static", app=opaque),
+        Mount("/files", routes=[WebSocketRoute("/{name:path}", echo)]),
+        Mount("/static", app=StaticFiles(directory=".")),
     ],
     middleware=[Middleware(WebSocketGuardMiddleware)],
 )
-OF_ROOMS = ["/rooms/{room}", "/api/{version}/news"]
-HOSTED = Starlette(routes=[Host("ws.example.org", app=Starlette(routes=[WebSocketRoute("/hosted", echo)]))])
+OF_ROOMS = ["/rooms/{room}", "/api/{version}/news", "/files/{name:path}"]
 DENIES = Starlette(routes=[WebSocketRoute("/a", WebSocket.close), WebSocketRoute("/b", WebSocket.close)])
 ASIDE = "; the guard in the app's stack stood aside"
 
@@ -69,14 +73,15 @@ CHANNELS = ProtocolTypeRouter(
             pattern(r"^chat/(?P<name>\w+)/$", opaque, _regex="…"),
             pattern(r"^talk/(?P<name>\w+)/?$", opaque, _regex="…"),
             pattern(r"^any/.*$", opaque, _regex="…"),
-            pattern("inner/", url_router(pattern("<slug>", opaque))),
+            pattern(r"^all/(?P<rest>.+)$", opaque, _regex="…"),
+            pattern("inner/", SimpleNamespace(inner=url_router(pattern("<slug>", opaque)))),
         ),
     }
 )
 
 
 class LitestarsRoute:
-    path_format = "/litestar/{room}"
+    path = "/litestar/{room:int}/{file:path}"
 
 
 LitestarsRoute.__name__ = "WebSocketRoute"
@@ -91,7 +96,7 @@ def falcons(template: str | None, resource: Any, *children: Any) -> Any:
 QUART = SimpleNamespace(
     url_map=SimpleNamespace(
         iter_rules=lambda: [
-            SimpleNamespace(rule="/quart/<int:room>/<name>", websocket=True),
+            SimpleNamespace(rule="/quart/<int(min=1):room>/<path:name>", websocket=True),
             SimpleNamespace(rule="/http", websocket=False),
         ]
     )
@@ -111,20 +116,35 @@ FASTAPI = SimpleNamespace(
 @pytest.mark.parametrize(
     ("app", "routes"),
     [
-        (QUART, ["/quart/{room}/{name}"]),
+        (QUART, ["/quart/{room}/{name:path}"]),
         (FALCON, ["/falcon/{room}"]),
         (FASTAPI, ["/v1/news"]),
-        (SimpleNamespace(routes=[LitestarsRoute(), OTHER]), ["/litestar/{room}"]),
+        (SimpleNamespace(routes=[LitestarsRoute(), OTHER]), ["/litestar/{room}/{file:path}"]),
         (
             SimpleNamespace(engineio_path="/socket.io/", other_asgi_app=FASTAPI),
             ["/socket.io/?EIO=4&transport=websocket", "/v1/news"],
         ),
+        (
+            SimpleNamespace(engineio_path=None, other_asgi_app=None),
+            ["/?EIO=4&transport=websocket"],
+        ),
         (ROOMS, OF_ROOMS),
         (WebSocketGuardMiddleware(ROOMS), OF_ROOMS),
-        (HOSTED, ["/hosted"]),
-        (CHANNELS, ["/ws/{room}/", "/chat/{name}/", "/talk/{name}/", "/{path}", "/inner/{slug}"]),
         (
-            Starlette(routes=[Mount("/sio", app=SimpleNamespace(engineio_path="/sio/socket.io/"))]),
+            CHANNELS,
+            [
+                "/ws/{room}/",
+                "/chat/{name}/",
+                "/talk/{name}/",
+                "/{path:path}",
+                "/all/{rest:path}",
+                "/inner/{slug}",
+            ],
+        ),
+        (
+            Starlette(
+                routes=[Mount("/sio", app=SimpleNamespace(engineio_path="/sio/socket.io/", other_asgi_app=None))]
+            ),
             ["/sio/socket.io/?EIO=4&transport=websocket"],
         ),
         (ProtocolTypeRouter({"http": opaque}), []),
@@ -133,7 +153,70 @@ FASTAPI = SimpleNamespace(
     ],
 )
 def test_routes(app: Any, routes: list[str]) -> None:
-    assert websocket_routes(app) == routes
+    assert websocket_routes(app) == [Found(route) for route in routes]
+
+
+# Wrappers
+
+
+def closure(app: Any) -> Any:
+    async def wrapper(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    return wrapper
+
+
+async def of_globals(scope: Any, receive: Any, send: Any) -> None:
+    await ROOMS(scope, receive, send)
+
+
+async def of_arguments(app: Any, scope: Any, receive: Any, send: Any) -> None:
+    await app(scope, receive, send)
+
+
+@functools.wraps(ROOMS.__call__)
+async def wraps(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+class KeepsIt:
+    def __init__(self, app: Any) -> None:
+        self.next_in_line = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.next_in_line(scope, receive, send)
+
+    async def method(self, scope: Any, receive: Any, send: Any) -> None:
+        await self(scope, receive, send)
+
+    @property
+    def app(self) -> Any:
+        raise RuntimeError("there is no request now")
+
+
+class KeepsItSafely(KeepsIt):
+    app = None
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        closure(ROOMS),
+        of_globals,
+        functools.partial(of_arguments, ROOMS),
+        functools.partial(opaque, app=closure(ROOMS)),
+        wraps,
+        ROOMS.__call__,
+        KeepsItSafely(ROOMS),
+        KeepsItSafely(ROOMS).method,
+        closure(functools.partial(of_arguments, KeepsItSafely(closure(ROOMS)).method)),
+    ],
+)
+def test_an_app_inside_a_wrapper(app: Any) -> None:
+    assert websocket_routes(app) == [Found(route) for route in OF_ROOMS]
+
+
+def test_an_object_that_raises_when_it_is_read() -> None:
+    assert websocket_routes(KeepsIt(ROOMS)) == []
 
 
 def test_an_app_that_is_its_own_app_ends_the_search() -> None:
@@ -142,15 +225,62 @@ def test_an_app_that_is_its_own_app_ends_the_search() -> None:
     assert websocket_routes(one) == []
 
 
+def test_wrappers_without_end() -> None:
+    app: Any = ROOMS
+    for _ in range(50):
+        app = closure(app)
+    assert websocket_routes(app) == []
+
+
+# Mounted apps and hosts
+
+
+async def refers_to_its_parent(scope: Any, receive: Any, send: Any) -> None:
+    PARENT.state.visits += 1
+
+
+PARENT = Starlette(
+    routes=[
+        Mount("/raw", app=refers_to_its_parent),
+        Mount("/wrapped", app=closure(ROOMS)),
+        Mount("/again", app=closure(ROOMS)),
+        Mount("/http", routes=[Route("/", lambda request: None)]),
+        Host("ws.example.org", routes := Starlette(routes=[WebSocketRoute("/hosted", echo)])),
+        Host("{name}.example.org", routes),
+        Host("raw.example.org", opaque),
+    ]
+)
+
+
+def test_mounted_apps_and_hosts() -> None:
+    assert websocket_routes(PARENT) == [
+        Found("/raw", opaque=True),
+        *(Found(f"/wrapped{route}") for route in OF_ROOMS),
+        *(Found(f"/again{route}") for route in OF_ROOMS),
+        Found("/hosted", "ws.example.org"),
+        Found("/hosted", "{name}.example.org"),
+        Found("/", "raw.example.org", opaque=True),
+    ]
+
+
+# Values
+
+
 def test_fill() -> None:
-    assert parameters("/{a}/b/{c}") == ["a", "c"]
-    assert fill("/{a}/b/{c}", {"a": "1", "c": "2"}) == "/1/b/2"
+    assert parameters("/{a}/b/{c:path}") == ["a", "c"]
+    assert fill("/{a}/b/{c:path}", {"a": "1?2#ä%20", "c": "2/3 4"}) == "/1%3F2%23%C3%A4%2520/b/2/3%204"
+
+
+def test_a_slash_in_a_segment() -> None:
+    with pytest.raises(ValueError, match=r"^'1/2' has a slash, but a in /\{a\} is one segment of the path$"):
+        fill("/{a}", {"a": "1/2"})
 
 
 @pytest.fixture(autouse=True)
 def _modules(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("routed")
     module.rooms, module.opaque, module.denies = ROOMS, opaque, DENIES  # type: ignore[attr-defined]
+    module.parent = PARENT  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "routed", module)
 
 
@@ -160,14 +290,41 @@ def run(*arguments: str) -> tuple[int, list[str]]:
 
 
 def test_every_route_is_visited() -> None:
-    status, lines = run("routed:rooms", "--param", "room=1", "--param", "version=v2")
-    assert (status, lines) == (0, [f"no findings in 8 visits{ASIDE}"])
+    values = ("--param", "room=1", "--param", "version=2?#ä%20b", "--param", "name=c/d e")
+    status, lines = run("routed:rooms", *values)
+    assert (status, lines) == (0, [f"no findings in 12 visits{ASIDE}"])
+
+
+def test_hosts_are_visited() -> None:
+    status, lines = run("routed:parent", "--param", "name=ann", "--param", "room=1", "--param", "version=v2")
+    assert (status, lines) == (
+        0,
+        [
+            "could not look into the app mounted at /raw: name its paths by --path",
+            "could not look into the app mounted at raw.example.org/: name its paths by --path",
+            f"no findings in 32 visits{ASIDE}",
+        ],
+    )
+
+
+def test_a_host_without_a_value_is_told() -> None:
+    _, lines = run("routed:parent")
+    assert "{name}.example.org/hosted was not visited: give --param name=…" in lines
+
+
+def test_the_users_host_wins() -> None:
+    _, lines = run("routed:parent", "--header", "Host:other", *("--param", "name=ann"))
+    assert "; the handshake of ws.example.org/hosted was denied with 403" in lines[-1]
 
 
 def test_a_route_without_a_value_is_told() -> None:
     status, lines = run("routed:rooms", "--param", "room=1")
     assert status == 0
-    assert lines == ["/api/{version}/news was not visited: give --param version=…", f"no findings in 4 visits{ASIDE}"]
+    assert lines == [
+        "/api/{version}/news was not visited: give --param version=…",
+        "/files/{name:path} was not visited: give --param name=…",
+        f"no findings in 4 visits{ASIDE}",
+    ]
 
 
 def test_no_route_has_a_value() -> None:
@@ -185,9 +342,9 @@ def test_nothing_to_visit() -> None:
 @pytest.mark.parametrize(
     ("value", "told"),
     [
-        ("rom=1", "no websocket route of the app has a parameter 'rom': there is room, version"),
+        ("rom=1", "no websocket route of the app has a parameter 'rom': there is name, room, version"),
         ("room", "'room' is not NAME=VALUE, such as room=1"),
-        ("room=a?b=1", "'a?b=1' cannot be part of a path, as it holds ? or #"),
+        ("room=a/b", "'a/b' has a slash, but room in /rooms/{room} is one segment of the path"),
     ],
 )
 def test_a_wrong_parameter(value: str, told: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from starlette.routing import WebSocketRoute
 
 from asgi_wsguard.check.visits import Question
 from asgi_wsguard.cli import compare as command
@@ -159,7 +160,7 @@ def test_the_command_with_a_script(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_route_is_visited(monkeypatch: pytest.MonkeyPatch) -> None:
-    routes = SimpleNamespace(routes=[SimpleNamespace(path_format=f"/{path}", endpoint=None) for path in ("a", "{b}")])
+    routes = SimpleNamespace(routes=[WebSocketRoute(f"/{path}", str) for path in ("a", "{b}")])
     monkeypatch.setattr(command, "load", lambda target, factory: routes)
     status, lines, asked = shows(Comparison(1), monkeypatch)
     assert (status, lines[0]) == (0, "/{b} was not visited: give --param b=…")
