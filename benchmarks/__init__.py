@@ -1,1 +1,1 @@
-"""What the guard costs, in ratios taken in one run. `scripts/bench` runs it."""
+"""The cost of the guard, as ratios within a single run. `scripts/bench` runs it."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [part ...]`: run those parts, or all, and print what they measured against the targets."""
+"""`python -m benchmarks [part ...]`: run some parts, or all, and print the results next to the targets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main() -> None:
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     for name in MISSING:
-        print(f"left out, not installed: {name}")
+        print(f"left out, because it is not installed: {name}")
     for name in parts:
         part = PARTS[name]
         print(f"\n{name}: {part.__doc__}\n{HEADER}", flush=True)

@@ -1,4 +1,4 @@
-"""Open connections are closed over a time. Ratios: time missed ÷ spread; most in a tenth ÷ a tenth; hold ÷ 50 ms."""
+"""A drain of open connections. Ratios: error of the end ÷ spread; most in a tenth ÷ a tenth; longest hold ÷ 50 ms."""
 
 from __future__ import annotations
 

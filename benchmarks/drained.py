@@ -1,4 +1,4 @@
-"""The app that uvicorn serves and a drain empties; over HTTP `/drain/SECONDS` drains, and tells how that went."""
+"""The app that uvicorn serves for the drain. `GET /drain/SECONDS` drains it, and returns the measurements."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TICK = 0.001
 
 
 class Holds:
-    """How long the event loop was held at most."""
+    """The longest time that the event loop was blocked."""
 
     longest = 0.0
 
 
 @asynccontextmanager
 async def holds() -> AsyncIterator[Holds]:
-    """Watch the event loop by a timer that should come each millisecond."""
+    """Watch the event loop with a timer that should fire every millisecond."""
     seen = Holds()
 
     async def watch() -> None:

@@ -49,7 +49,7 @@ def one_run(wrap, payload, echoes: int) -> float:
         took = perf_counter() - started
         await receive()
 
-    # Its own code: the interpreter tunes a call to what is called there, and must not see the other middlewares' too.
+    # Each middleware runs its own copy of the code, because the interpreter specializes each call for what it calls.
     app.__code__ = app.__code__.replace()
     messages = chain([CONNECT], repeat({"type": "websocket.receive", **payload}, echoes), [DISCONNECT])
     asyncio.run(wrap(app)(dict(WEBSOCKET), receiving(messages), send))

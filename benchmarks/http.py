@@ -57,7 +57,7 @@ def calls_per_request(app) -> int:
         calls += event == "call"
 
     async def run() -> None:
-        await request(app)  # the first may have more to do
+        await request(app)  # the first one may do more
         sys.setprofile(count)
         await request(app)
         sys.setprofile(None)

@@ -1,4 +1,4 @@
-"""The least an ASGI server can be, and how short runs against it are timed."""
+"""The smallest possible ASGI server, and the timing of short runs on it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def send(message):
 
 @asynccontextmanager
 async def idle_connections(app, connections: int) -> AsyncIterator[None]:
-    """Have that many connections open, on which nothing happens."""
+    """Keep this many idle connections open."""
     idle = asyncio.Semaphore(0)
     leave = asyncio.Event()
 
@@ -70,7 +70,7 @@ async def idle_connections(app, connections: int) -> AsyncIterator[None]:
         try:
             await app(dict(WEBSOCKET), receive, send)
         finally:
-            idle.release()  # also where the app fails, which gather() tells
+            idle.release()  # even if the app fails, which gather() reports
 
     tasks = [asyncio.create_task(connection()) for _ in range(connections)]
     for _ in tasks:
@@ -87,7 +87,7 @@ async def idle_app(scope, receive, send):
 
 
 def least(runs: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """Return the least result of each, taken in turns, so that a busy moment hits none alone."""
+    """Return the least result of each. They take turns, so that a busy moment of the machine affects all."""
     best = dict.fromkeys(runs, math.inf)
     for _ in range(rounds):
         for name, run in runs.items():
@@ -96,7 +96,7 @@ def least(runs: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]
 
 
 def least_of_groups(runs: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """Return the least result of each, by name of the middleware, in turns within each group."""
+    """Return the least result of each middleware, by its name. Those of a group take turns."""
     best = {}
     for group in GROUPS:
         best.update(least({name: runs[name] for name in group}, rounds))

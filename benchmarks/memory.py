@@ -37,7 +37,7 @@ def bytes_per_connection(app, connections: int) -> float:
     """Return what the interpreter has allocated for one open connection, its task included."""
 
     async def run() -> float:
-        async with idle_connections(app, 10):  # allocate what only the first do
+        async with idle_connections(app, 10):  # the first ones allocate more
             gc.collect()
             tracemalloc.start()
             before, _ = tracemalloc.get_traced_memory()

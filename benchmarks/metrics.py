@@ -1,4 +1,4 @@
-"""What metrics add to a connection and to a message. Ratio: to the target; of a message, the Python calls added."""
+"""The cost of metrics for a connection and a message. Ratio: to the target; for a message, the Python calls added."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def prometheus():
 
 
 def opentelemetry():
-    """Collecting, but nobody reads it."""
+    """An SDK that collects, but nobody reads."""
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -54,7 +54,7 @@ def rows(rounds: int = 300, connections: int = 50, messages: int = 100) -> Itera
             continue
         with TemporaryDirectory() as folder:
             mode = {"PROMETHEUS_MULTIPROC_DIR": folder} if "multiprocess" in name else {}
-            # Prometheus' client looks at its mode once in a process.
+            # Prometheus' client reads its mode only once in a process.
             with ProcessPoolExecutor(1, get_context("spawn")) as process:
                 seconds, calls = process.submit(added, observer, mode, rounds, connections, messages).result()
         yield Row(f"connection: {name}", duration(seconds), seconds / TARGETS[name], 1)
@@ -100,5 +100,5 @@ def calls_per_message(app, messages: int) -> float:
         sys.setprofile(None)
         return calls
 
-    asyncio.run(connection(0))  # the first may have more to do
+    asyncio.run(connection(0))  # the first one may do more
     return (asyncio.run(connection(messages)) - asyncio.run(connection(0))) / messages

@@ -1,4 +1,4 @@
-"""What is compared: each function puts one middleware around an app, as its users would."""
+"""The middlewares to compare. Each function puts one around an app, as its users would."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Callable
 if TYPE_CHECKING:
     from asgiref.typing import ASGI3Application as App
 
-# Imports are inside, so that a server that uses one of these does not carry the others.
+# The imports are inside the functions, so that a server with one of these does not import the others.
 
 
 def none(app: App) -> App:
@@ -16,7 +16,7 @@ def none(app: App) -> App:
 
 
 def pair(app: App) -> App:
-    """The least that can stand in both directions."""
+    """The smallest middleware that wraps both directions."""
 
     async def middleware(scope, receive, send):
         async def wrapped_receive():
@@ -52,7 +52,7 @@ def asgion(app: App) -> App:
 
 
 def opentelemetry(app: App) -> App:
-    """Recording, but exporting to nowhere."""
+    """It records, but exports nothing."""
     from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
     from opentelemetry.sdk.trace import TracerProvider
 
@@ -60,7 +60,7 @@ def opentelemetry(app: App) -> App:
 
 
 def sentry(app: App) -> App:
-    """Tracing, but with no address to report to."""
+    """It traces, but has no address to report to."""
     import sentry_sdk
     from sentry_sdk.integrations.asgi import SentryAsgiMiddleware
 
@@ -84,13 +84,13 @@ def installed(module: str) -> bool:
         return False
 
 
-# Whether there is all that the uvicorn of the benchmarks needs.
+# Whether all packages for the benchmarks on uvicorn are installed.
 SERVED = all(map(installed, ("uvicorn", "uvloop", "websockets")))
 MIDDLEWARES: dict[str, Callable[[App], App]] = {
     **OURS,
     **{name: middleware for name, (module, middleware) in OTHERS.items() if installed(module)},
 }
-# Timed one group after the other: the interpreter tunes the guard's code to one set of options, as a server has it, and
-# what the others leave behind costs whoever comes next.
+# The groups are timed one after the other: the interpreter specializes the guard's code for one set of options, as on a
+# server, and what other middlewares leave behind would slow down the next one.
 GROUPS = (("none", "pair", "guard"), ("deadlines",), tuple(name for name in OTHERS if name in MIDDLEWARES))
 MISSING = [name for name in OTHERS if name not in MIDDLEWARES]

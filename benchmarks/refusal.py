@@ -1,4 +1,4 @@
-"""Refusal in memory: what the guard does for one, its log line up to the handler included. Ratio: to 150 µs."""
+"""Refusal in memory: the guard's time for one, with its log line up to the handler. Ratio: to 150 µs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def fastapi():
 
 
 def full(app):
-    """The refusals of a middleware whose one place is taken."""
+    """A middleware that refuses, because its only place is taken."""
     guarded = WebSocketGuardMiddleware(app, max_connections=1)
     guarded._connections = 1
     return guarded
@@ -73,7 +73,9 @@ def rows(rounds: int = 300, refusals: int = 50) -> Iterator[Row]:
         logger.removeHandler(handler)
         logger.propagate = propagate
     for name, (guarded, app) in refusing.items():
-        seconds = times[guarded] - times.get(app, 0)  # what the app itself does, where it is called, is not the guard's
+        seconds = times[guarded] - times.get(
+            app, 0
+        )  # the time of the app itself, where it is called, is not the guard's
         yield Row(name, duration(seconds), seconds / TARGET, 1)
 
 

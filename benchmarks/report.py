@@ -1,4 +1,4 @@
-"""One line of a result, and how the lines are printed."""
+"""The line of a result, and the printing of the lines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Row:
 
 
 def quotient(cost: float, reference: float | None) -> float | None:
-    """Divide; a run that is too short to be measured has no ratio."""
+    """Divide. A run that is too short to measure has no ratio."""
     return cost / reference if reference else None
 
 

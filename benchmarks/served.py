@@ -1,4 +1,4 @@
-"""The app that uvicorn serves: an echo behind the middleware that the path names, and over HTTP what it has used."""
+"""The app that uvicorn serves: an echo behind the middleware that the path names. Over HTTP it returns its usage."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def rows(rounds: int = 300, echoes: int = 250) -> Iterator[Row]:
 
 
 class Server:
-    """A uvicorn of its own process; the path says which middleware is around the app."""
+    """A uvicorn in its own process. The path selects the middleware around the app."""
 
     def __init__(self, app: str = "benchmarks.served:app") -> None:
         self.app = app
@@ -49,7 +49,7 @@ class Server:
             command = [sys.executable, "-m", "uvicorn", self.app, *options]
             self.process = subprocess.Popen(command, pass_fds=[fd])
         self.http = HTTPConnection(*self.address)
-        self.usage()  # answers when it is up
+        self.usage()  # it answers once it is up
         return self
 
     def __exit__(self, *exc_info: object) -> None:

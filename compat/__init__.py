@@ -1,4 +1,4 @@
-"""What each server does by itself and with the guard, in its newest release and in older ones.
+"""Measures what each server does on its own and with the guard, in its newest release and in older ones.
 
-`scripts/compat` plays it, and writes `asgi_wsguard/probe/newest.json`, `docs/releases.json` and a table of the README.
+`scripts/compat` runs it, and writes `asgi_wsguard/probe/newest.json`, `docs/releases.json` and a table of the README.
 """

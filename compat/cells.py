@@ -1,25 +1,25 @@
-"""What came of a scenario, in a few words that are the same in every run."""
+"""The result of a scenario, in a few words that are the same in every run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from asgi_wsguard.probe.judge import Result, client_faults, describe
 from asgi_wsguard.probe.model import Closed, Cut, Denied, OneOf, Outcome, Scenario
 from asgi_wsguard.probe.newest import BUT
-from asgi_wsguard.probe.play import Result, client_faults, describe
 from asgi_wsguard.probe.servers import Server
 
 OWN_RESPONSE = ("H6", "H7", "H8")
-"""The clauses where the response is the app's own."""
+"""The clauses in which the response is the app's own."""
 
 
 DESTROYED = "was destroyed but it is pending"
-"""What asyncio says of a task that was left, and that the garbage collector found."""
+"""asyncio's log line for a task that was left behind and garbage-collected."""
 
 
 def cell(server: Server, scenario: Scenario, result: Result, *, guarded: bool) -> str:
-    """Say what the client got, and what is not as the contract has it, for the client or for the app.
+    """Return what the client got, and the deviations from the contract, for the client or for the app.
 
     Without the guard the server may deny in its own words, and by its own exceptions; and where it cannot send a
     response, the status that the contract wants elsewhere is as good as 403.
@@ -56,7 +56,7 @@ def _wrongs(wanted: Scenario, result: Result) -> Iterator[str]:
 
 
 def _words(outcome: Outcome) -> Iterator[str]:
-    """Yield what `describe` says of it."""
+    """Yield the words for each outcome, as `describe` has them."""
     if isinstance(outcome, OneOf):
         for one in outcome.outcomes:
             yield from _words(one)
@@ -67,5 +67,5 @@ def _words(outcome: Outcome) -> Iterator[str]:
 
 
 def _kinds(notes: Sequence[str]) -> list[str]:
-    """Take one exception for another: their names begin with a capital letter."""
+    """Replace the names of exceptions, which begin with a capital letter, by one word."""
     return ["exception" if note[:1].isupper() else note for note in notes]

@@ -1,4 +1,4 @@
-"""Virtual environments of their own for other releases, made once and kept in the repository's `.cache/`."""
+"""Virtual environments for other releases, made once and kept in the repository's `.cache/`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import uv
 REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = REPOSITORY / ".cache" / "environments"
 ANYIO = "2023-12-01"
-"""When there was one that this project takes."""
+"""The day of the first release that this project supports."""
 
 
 class MissingPython(RuntimeError):
-    """That version of Python is not on this machine."""
+    """This machine does not have that version of Python."""
 
 
 def environment(version: str, *requirements: str, first: Sequence[str] = (), until: str = "") -> str:

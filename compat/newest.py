@@ -19,14 +19,14 @@ from compat.tables import with_table
 
 
 def pinned() -> dict[str, str]:
-    """Return the packages that serve, and the versions in which they are played."""
+    """Return the packages that serve, and the versions that are pinned."""
     groups = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
     pins = (requirement.split("==") for requirement in groups["servers"])
     return {name.partition("[")[0]: version for name, version in pins}
 
 
-def play(pool: Executor, names: Collection[str]) -> None:
-    """Play those servers, or all, and write down what came of it, in the README, too.
+def run(pool: Executor, names: Collection[str]) -> None:
+    """Run the scenarios on these servers, or on all, and store the results, also in the README.
 
     Raises:
         RuntimeError: another version is installed than the one that is pinned.
@@ -37,11 +37,11 @@ def play(pool: Executor, names: Collection[str]) -> None:
     if others:
         raise RuntimeError(f"installed is {', '.join(others)}")
     wanted = [server for server in SETUPS if not names or server.name in names]
-    played = newest()["servers"] if names else {}
+    by_server = newest()["servers"] if names else {}
     for server, cells in zip(wanted, pool.map(lambda server: bare_and_guarded(server, SCENARIOS), wanted)):
         print(server.name, file=sys.stderr, flush=True)
-        played[server.name] = cells
-        ordered = {server.name: played[server.name] for server in SETUPS if server.name in played}
+        by_server[server.name] = cells
+        ordered = {server.name: by_server[server.name] for server in SETUPS if server.name in by_server}
         save(FILE, {"python": platform.python_version(), "versions": versions, "servers": ordered}, depth=3)
     page = REPOSITORY / "README.md"
     page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")

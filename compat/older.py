@@ -13,24 +13,24 @@ from asgi_wsguard.probe.model import Scenario
 from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.servers import Server
 from compat.environments import installed
-from compat.releases import PACKAGES, PLAYED, Package, python_of
+from compat.releases import MEASURED, PACKAGES, Package, python_of
 from compat.replay import bare_and_guarded, with_abilities
 from compat.stored import EXTENSION, RELEASES, by_release, changes, older, save, together
 
-CHOSEN = [scenario for scenario in SCENARIOS if scenario.name in PLAYED]
+CHOSEN = [scenario for scenario in SCENARIOS if scenario.name in MEASURED]
 WHAT = [EXTENSION, *(scenario.name for scenario in CHOSEN)]
 
 Cells = dict[str, Any]
-"""What came of each scenario: [bare, guarded]; and whether the server has the extension."""
+"""The result of each scenario, [bare, guarded], and whether the server has the extension."""
 
 
-def play(pool: Executor, names: Collection[str]) -> None:
-    """Play the releases of those packages, or those of all that are not stored yet, and write down what came of it."""
+def run(pool: Executor, names: Collection[str]) -> None:
+    """Run the releases of these packages, or all that are not stored yet, and store the results."""
     stored = older()["packages"]
     for package in PACKAGES:
         if not names or package.name in names:
             known = {} if names else stored.get(package.name, {})
-            stored[package.name] = _played(pool, package, known)
+            stored[package.name] = _results_of(pool, package, known)
             print(package.name, file=sys.stderr, flush=True)
             ordered = {package.name: stored[package.name] for package in PACKAGES if package.name in stored}
             save(RELEASES, {"packages": ordered}, depth=5)
@@ -43,8 +43,8 @@ class Served:
     server: Server
     python: str
 
-    def play(self, scenarios: Sequence[Scenario]) -> dict[str, list[str]]:
-        """Return what came of the scenarios."""
+    def run(self, scenarios: Sequence[Scenario]) -> dict[str, list[str]]:
+        """Return the results of the scenarios."""
         return bare_and_guarded(self.server, scenarios, self.python)
 
 
@@ -55,8 +55,8 @@ def served(package: Package, version: str, date: str, python: str) -> Iterator[S
         yield Served(with_abilities(server, interpreter), interpreter)
 
 
-def _played(pool: Executor, package: Package, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what came of a package's releases; those that are known stay as they are."""
+def _results_of(pool: Executor, package: Package, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the results of a package's releases. Known ones are kept."""
     releases = {**known.get("releases", {})}
     servers: dict[str, dict[str, Served]] = {name: {} for name in package.servers}
 
@@ -69,27 +69,27 @@ def _played(pool: Executor, package: Package, known: Mapping[str, Any]) -> dict[
         releases[version] = [date, python, {name: there[name] for name in package.libraries if name in there}]
 
     list(pool.map(prepare, [version for version in package.releases if version not in releases]))
-    played = {}
+    by_server = {}
     for name, new in servers.items():
         cells = by_release(known["servers"][name], known["releases"]) if known else {}
-        _play(pool, {version: new[version] for version in package.releases if version in new}, cells)
+        _run(pool, {version: new[version] for version in package.releases if version in new}, cells)
         ordered = [version for version in package.releases if version in cells]
-        played[name] = {what: changes({version: cells[version][what] for version in ordered}) for what in WHAT}
-    return {"releases": {version: releases[version] for version in package.releases}, "servers": played}
+        by_server[name] = {what: changes({version: cells[version][what] for version in ordered}) for what in WHAT}
+    return {"releases": {version: releases[version] for version in package.releases}, "servers": by_server}
 
 
-def _play(pool: Executor, new: Mapping[str, Served], cells: dict[str, Cells]) -> None:
+def _run(pool: Executor, new: Mapping[str, Served], cells: dict[str, Cells]) -> None:
     """Add the cells of the releases that are new."""
-    for (version, one), played in zip(new.items(), pool.map(lambda one: one.play(CHOSEN), new.values())):
-        cells[version] = {EXTENSION: one.server.denial, **played}
+    for (version, one), found in zip(new.items(), pool.map(lambda one: one.run(CHOSEN), new.values())):
+        cells[version] = {EXTENSION: one.server.denial, **found}
     doubtful: dict[str, set[str]] = {version: set() for version in new}
-    for pair in pairwise(new):  # a change may be a matter of chance
-        changed = {name for name in PLAYED if cells[pair[0]][name] != cells[pair[1]][name]}
+    for pair in pairwise(new):  # a change may be chance
+        changed = {name for name in MEASURED if cells[pair[0]][name] != cells[pair[1]][name]}
         for version in pair:
             doubtful[version] |= changed
 
     def again(version: str) -> dict[str, list[str]]:
-        return new[version].play([scenario for scenario in CHOSEN if scenario.name in doubtful[version]])
+        return new[version].run([scenario for scenario in CHOSEN if scenario.name in doubtful[version]])
 
-    for version, played in zip(new, pool.map(again, new)):
-        cells[version].update(together(cells[version], played))
+    for version, found in zip(new, pool.map(again, new)):
+        cells[version].update(together(cells[version], found))

@@ -1,4 +1,4 @@
-"""The releases that are played, and the environment of each: the Python and the libraries of its day."""
+"""The releases that are measured, and the environment of each: the Python and the libraries of its day."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from asgi_wsguard.probe.servers import SERVERS, Server
 from compat.environments import environment
 
 PYTHONS = {"3.13": "2024-10-07", "3.12": "2023-10-02", "3.11": "2022-10-24", "3.10": "2021-10-04"}
-"""When each came out. Before, it was 3.9."""
+"""The date of each release. Before these, it was 3.9."""
 
 WHEELS = datetime.timedelta(days=180)
-"""So long after a Python has come out the libraries of the servers have wheels for it."""
+"""The time until the servers' libraries have wheels for a new Python."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package whose releases are played."""
+    """A package whose releases are measured."""
 
     name: str
     servers: Mapping[str, str]
-    """Those of `SERVERS` that it brings, and the release in which each came."""
-    played: str
+    """Its servers, by their names in `SERVERS`, and the release that introduced each."""
+    measured: str
     """The releases: of each minor one the last patch, and the first where something changed; the oldest first."""
     extras: str = ""
     libraries: tuple[str, ...] = ()
-    """Those that matter for what it does."""
+    """The libraries that matter for the results."""
     also: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What is installed with it, since that release."""
+    """The packages to install with it, since the given release."""
     newer: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """What is installed as it was not yet in its days, up to that release: nothing older works with the guard."""
+    """The packages, up to the given release, that have to be newer than at its date, for the guard to work."""
     commands: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """What to put for what in the commands, up to that release."""
+    """The part of the commands to replace, and its replacement, up to the given release."""
 
     @property
     def releases(self) -> list[str]:
-        """Their versions."""
-        return self.played.split()
+        """The versions."""
+        return self.measured.split()
 
     def served(self, version: str) -> Iterator[Server]:
         """Yield the servers that the release has."""
@@ -55,7 +55,7 @@ class Package:
                 yield replace(server, command=command)
 
     def environment(self, version: str, date: str, python: str) -> str:
-        """Return the interpreter of an environment with the release, and what there was at that date."""
+        """Return the interpreter of an environment with the release, and the libraries of that date."""
         since = [more for first, more in self.also.items() if not self._before(version, first)]
         up_to = [more for last, more in self.newer.items() if not self._before(last, version)]
         next_day = datetime.date.fromisoformat(date) + datetime.timedelta(days=1)
@@ -104,7 +104,7 @@ PACKAGES = (
         extras="[trio]",
         libraries=("wsproto", "h11", "h2", "trio"),
         newer={"0.15.0": ("trio==0.23.2",)},
-        # It keeps a task for each idle connection until that is cut.
+        # It keeps a task for each idle connection until it cuts that.
         commands={"0.12.0": ("-m hypercorn", "-m hypercorn --keep-alive 1")},
     ),
     Package(
@@ -134,7 +134,7 @@ PACKAGES = (
     ),
 )
 
-PLAYED = (
+MEASURED = (
     "returns",
     "raises",
     "cancelled",
@@ -163,4 +163,4 @@ PLAYED = (
     "sends-both",
     "waits-until-left",
 )
-"""What is played on the releases: for each clause what clients and apps meet most, and nothing that takes long."""
+"""The scenarios for the releases: for each clause, what clients and apps meet most, and nothing that takes long."""

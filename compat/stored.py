@@ -1,6 +1,6 @@
-"""What has been played, as it is kept: of the newest releases in the package, for `explain`; of the others in the docs.
+"""The stored results: those of the newest releases in the package, for `explain`, and those of the others in the docs.
 
-`asgi_wsguard.probe.newest` says what a cell is.
+`asgi_wsguard.probe.newest` explains what a cell is.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 from asgi_wsguard.probe.newest import EITHER
 
 RELEASES = Path(__file__).parents[1] / "docs" / "releases.json"
-"""The date; and of each package the releases, [date, Python, libraries], and of each server, of each scenario the cells
-[bare, guarded] of the releases where they are not as in the one before."""
+"""The date, and for each package its releases, [date, Python, libraries], and for each server and scenario the cells,
+[bare, guarded], of the releases in which they differ from the one before."""
 EXTENSION = "extension"
 """Among the scenarios: whether the server has the `websocket.http.response` extension."""
 
@@ -24,23 +24,23 @@ _TASKS = re.compile("(; |, )tasks stay$")
 
 
 def together(cells: Mapping[str, list[str]], again: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Return the cells of what was played twice."""
+    """Return the cells of what ran twice."""
     return {name: [either(both) for both in zip(cells[name], others)] for name, others in again.items()}
 
 
 def either(cells: Iterable[str]) -> str:
-    """Return the cell of several plays. Tasks that stay only now and then are on their way out."""
-    found = {play for cell in cells for play in plays(cell)}
-    return EITHER.join(sorted(play for play in found if _TASKS.sub("", play) not in found - {play}))
+    """Return the cell of several runs. Tasks that stay only sometimes are about to end."""
+    found = {one for cell in cells for one in outcomes(cell)}
+    return EITHER.join(sorted(one for one in found if _TASKS.sub("", one) not in found - {one}))
 
 
-def plays(cell: str) -> list[str]:
-    """Return what a cell has of several plays."""
+def outcomes(cell: str) -> list[str]:
+    """Return the outcomes in a cell, which may be of several runs."""
     return cell.split(EITHER)
 
 
 def changes(cells: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep of the releases, the oldest first, those which differ from the one before."""
+    """Return the cells of the releases, oldest first, that differ from the one before."""
     kept: dict[str, Any] = {}
     last = None
     for version, cell in cells.items():
@@ -61,19 +61,19 @@ def spread(changes: Mapping[str, Any], versions: Iterable[str]) -> dict[str, Any
 
 
 def by_release(server: Mapping[str, Mapping[str, Any]], versions: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the cells of each release of a server, by what is stored of it."""
+    """Return the cells of each release of a server, from what is stored."""
     rows = {what: spread(changes, versions) for what, changes in server.items()}
     return {version: {what: row[version] for what, row in rows.items()} for version in rows[EXTENSION]}
 
 
 def older() -> dict[str, Any]:
-    """Return what is stored of the releases."""
+    """Return the stored results of the releases."""
     stored: dict[str, Any] = json.loads(RELEASES.read_text(encoding="utf-8"))
     return stored
 
 
 def save(file: Path, value: Mapping[str, Any], depth: int) -> None:
-    """Write it with today's date, with a line for each thing down to that depth."""
+    """Write the value with today's date, with a line for each item down to this depth."""
     dated = {"date": datetime.date.today().isoformat(), **value}
     file.write_text(_lines(dated, depth) + "\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What is stored, as tables for the docs and the README."""
+"""The stored results, as tables for the docs and the README."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from asgi_wsguard.probe.newest import BUT, holds, newest
 from asgi_wsguard.probe.scenarios import EVERYDAY, SCENARIOS
-from compat.stored import EXTENSION, older, plays, spread
+from compat.stored import EXTENSION, older, outcomes, spread
 
 RIGHT = "✓"
 
@@ -20,10 +20,10 @@ WORDS = {
     "(it left)": "",
     "wrong": "",
 }
-"""What is said otherwise than it is stored, or not at all."""
+"""The stored words that are shown in other words, or not at all."""
 
 README_MARKS = ("<!-- compat -->\n", "<!-- /compat -->")
-"""Around the table in the README, which no hook fills."""
+"""The marks around the table in the README, which no hook fills."""
 
 README_SERVERS = {
     "uvicorn": "uvicorn-sansio",
@@ -38,15 +38,15 @@ _TITLES[EXTENSION] = "*(can send a response, and not only 403)*"
 
 
 def newest_part(part: str) -> str:
-    """Write down what the newest releases do in the clauses of that letter."""
+    """Return the results of the newest releases for the clauses of this letter."""
     servers = newest()["servers"]
     named = [one for one in SCENARIOS if one.clause.startswith(part)]
     rows = [[_TITLES[one.name], *(bare_to_guarded(*cells[one.name]) for cells in servers.values())] for one in named]
     return _table(["the app", *servers], rows)
 
 
-def mended(server: str) -> str:
-    """Write down what the guard changes on the newest release of a server: what comes to the same is one row."""
+def improved(server: str) -> str:
+    """Return what the guard changes on the newest release of a server, with a row for each result."""
     rows: dict[tuple[str, str], list[str]] = {}
     cells = newest()["servers"][server]
     for one in SCENARIOS:
@@ -59,7 +59,7 @@ def mended(server: str) -> str:
 
 
 def newest_counts() -> str:
-    """Write down how often the contract holds in the newest releases."""
+    """Return how often the contract holds in the newest releases."""
     servers = newest()["servers"]
     rows = [
         [kind, *(f"{sum(holds(both[at]) for both in cells.values())} of {len(cells)}" for cells in servers.values())]
@@ -69,14 +69,14 @@ def newest_counts() -> str:
 
 
 def newest_seen() -> str:
-    """Tell when and with what it was played."""
+    """Return when, and on which releases, it was measured."""
     stored = newest()
     versions = ", ".join(f"{name} {version}" for name, version in stored["versions"].items())
     return f"{stored['date']}, with {versions}, on CPython {stored['python']}"
 
 
 def readme() -> str:
-    """Write the table of the README."""
+    """Return the table of the README."""
     servers = newest()["servers"]
     shown = [servers[name] for name in README_SERVERS.values()]
     titles = {one.name: one.title for one in SCENARIOS}
@@ -87,30 +87,30 @@ def readme() -> str:
 
 
 def with_table(page: str) -> str:
-    """Return the README with the table as it is now."""
+    """Return the README with the current table."""
     start, end = README_MARKS
     before, _, rest = page.partition(start)
     return f"{before}{start}{readme()}\n{end}{rest.partition(end)[2]}"
 
 
 def since() -> str:
-    """Write down since which release each server does it right by itself."""
+    """Return since which release each server is right on its own."""
     servers = [
-        (name, {what: spread(changes, package["releases"]) for what, changes in played.items()})
+        (name, {what: spread(changes, package["releases"]) for what, changes in by_scenario.items()})
         for package in _packages()
-        for name, played in package["servers"].items()
+        for name, by_scenario in package["servers"].items()
     ]
-    head = ["the app", *(f"{name} {next(iter(played[EXTENSION]))}" for name, played in servers)]
-    rows = [[_TITLES[what], *(since_when(played[what]) for _, played in servers)] for what in servers[0][1]]
+    head = ["the app", *(f"{name} {next(iter(by_scenario[EXTENSION]))}" for name, by_scenario in servers)]
+    rows = [[_TITLES[what], *(since_when(by_scenario[what]) for _, by_scenario in servers)] for what in servers[0][1]]
     return _table(head, rows)
 
 
 def counts() -> str:
-    """Write down how often the contract holds in each release: what comes to the same is one row."""
+    """Return how often the contract holds in each release, with a row for each result."""
     rows = []
     for package in _packages():
-        for name, played in package["servers"].items():
-            cells = [spread(changes, package["releases"]) for what, changes in played.items() if what != EXTENSION]
+        for name, by_scenario in package["servers"].items():
+            cells = [spread(changes, package["releases"]) for what, changes in by_scenario.items() if what != EXTENSION]
             held = {version: [sum(holds(cell[version][at]) for cell in cells) for at in (0, 1)] for version in cells[0]}
             rows += [
                 [name, releases, *(f"{count} of {len(cells)}" for count in both)] for releases, both in _runs(held)
@@ -118,12 +118,12 @@ def counts() -> str:
     return _table(["server", "releases", "bare", "guarded"], rows)
 
 
-def unmended() -> str:
-    """Write down where the contract does not hold with the guard either: what comes to the same is one row."""
+def failures() -> str:
+    """Return where the contract does not hold even with the guard, with a row for each result."""
     rows: dict[tuple[str, str, str], list[str]] = {}
     for package in _packages():
-        for name, played in package["servers"].items():
-            for what, changes in played.items():
+        for name, by_scenario in package["servers"].items():
+            for what, changes in by_scenario.items():
                 cells = spread(changes, package["releases"])
                 guarded = {} if what == EXTENSION else {version: cell for version, (_, cell) in cells.items()}
                 for versions, cell in _runs(guarded):
@@ -134,7 +134,7 @@ def unmended() -> str:
 
 
 def releases() -> str:
-    """Write down which releases were played, and with what."""
+    """Return a table of the releases that were measured, and their environments."""
     rows = [
         [f"{name} {version}", date, python, ", ".join(f"{one} {its}" for one, its in libraries.items())]
         for name, package in older()["packages"].items()
@@ -144,7 +144,7 @@ def releases() -> str:
 
 
 def releases_seen() -> str:
-    """Tell when they were played."""
+    """Return when they were measured."""
     return str(older()["date"])
 
 
@@ -153,7 +153,7 @@ def _packages() -> list[dict[str, Any]]:
 
 
 def since_when(cells: Mapping[str, Any]) -> str:
-    """Say since when it is right."""
+    """Return since when a server is right."""
     right = {version: cell is True or (isinstance(cell, list) and holds(cell[0])) for version, cell in cells.items()}
     runs = [(list(versions), well) for well, versions in groupby(right, key=right.__getitem__)]
     versions, well = runs[-1]
@@ -163,25 +163,25 @@ def since_when(cells: Mapping[str, Any]) -> str:
 
 
 def _runs(cells: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the releases, the oldest first, where those side by side are the same."""
+    """Yield runs of releases with the same result, the oldest first."""
     for cell, same in groupby(cells, key=cells.__getitem__):
         versions = list(same)
         yield (versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"), cell
 
 
 def bare_to_guarded(bare: str, guarded: str) -> str:
-    """Say what comes of it without the guard and with it, or mark that it is right without."""
+    """Return the results without the guard and with it, or a mark if the first is right."""
     if not holds(bare):
         return f"{_shown(bare)} → {_shown(guarded)}"
     return f"{RIGHT} {_shown(bare)}".replace(f"{RIGHT} {RIGHT}", RIGHT)
 
 
 def _shown(cell: str) -> str:
-    return " or ".join(dict.fromkeys(_in_words(play) or RIGHT for play in plays(cell)))
+    return " or ".join(dict.fromkeys(_in_words(one) or RIGHT for one in outcomes(cell)))
 
 
-def _in_words(play: str) -> str:
-    got, _, wrongs = play.partition(BUT)
+def _in_words(one: str) -> str:
+    got, _, wrongs = one.partition(BUT)
     words = (WORDS.get(word, word.removeprefix("close ")) for word in (got, *wrongs.split(", ")))
     return ", ".join(filter(None, words))
 

@@ -1,13 +1,14 @@
-"""Fills the marks in the pages from the code's own tables, so that the pages cannot say anything else.
+"""Replaces the marks in the pages by tables from the code, so that the pages cannot contradict it.
 
 A mkdocs hook: `<!-- states -->` becomes the state diagram, `<!-- rooms -->` the picture of the package,
-`<!-- debts -->` the table of what is owed when the app has ended, and `<!-- limits -->` that of what is owed when a
-limit is reached. `<!-- outcomes -->` becomes the list of outcomes. `<!-- clients -->` and `<!-- clients bare -->`
-become what the test clients tell, `<!-- clients seen -->` when and in which releases. `<!-- metrics -->` becomes the
-table of the metrics, `<!-- clauses H -->` the clauses whose id begins with H, and `<!-- why -->` the reasons of all.
-`<!-- tls -->` becomes how each server is told to serve TLS, `<!-- stopping -->` what servers do on SIGTERM,
-`<!-- deploy NAME -->` a file of docs/deploy/, and `<!-- together NAME -->` one of docs/together/. `<!-- readme -->`
-becomes the table of the README. The marks that begin with `compat` become the tables of `compat.tables`.
+`<!-- obligations -->` the table of what the guard sends when the app has ended, and `<!-- limits -->` of what it sends
+when a limit is reached. `<!-- outcomes -->` becomes the list of outcomes. `<!-- clients -->` and
+`<!-- clients bare -->` become the results of the test clients, `<!-- clients seen -->` their date and releases.
+`<!-- metrics -->` becomes the table of the metrics, `<!-- clauses H -->` the clauses whose id begins with H, and
+`<!-- why -->` the reasons of all. `<!-- tls -->` becomes the TLS command line of each server, `<!-- stopping -->` what
+servers do on SIGTERM, `<!-- deploy NAME -->` a file of docs/deploy/, and `<!-- together NAME -->` a file of
+docs/together/. `<!-- readme -->` becomes the table of the README. The marks that begin with `compat` become the tables
+of `compat.tables`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ LANGUAGES = {"py": "python", "conf": "nginx", "service": "ini", "yaml": "yaml"}
 
 
 def clause_table(letter: str) -> str:
-    """Write down the clauses of a section. Those of the end have one column only."""
+    """Return the clauses of a section. Those of the end have only one column."""
     subject = {"D": "the connection", "E": "the promise"}.get(letter, "the app")
     columns = [subject] if letter == "E" else [subject, "the client gets", "the app sees"]
     clauses = [clause for clause in CLAUSES.values() if clause.id.startswith(letter)]
@@ -54,7 +55,7 @@ def clause_table(letter: str) -> str:
 
 
 def why_table() -> str:
-    """Write down the reason of each clause."""
+    """Return the reason of each clause."""
     return _table(["id", "why"], [(clause.id, clause.why) for clause in CLAUSES.values()])
 
 
@@ -62,14 +63,14 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
 
 
-def debt_table(endings: Collection[EndReason]) -> str:
-    """Write down what is sent when one of these has ended the connection: what comes to the same is one row."""
-    deeds: dict[tuple[str, str, str], list[str]] = {}
-    for (state, ending), debt in OBLIGATIONS.items():
+def obligation_table(endings: Collection[EndReason]) -> str:
+    """Return what the guard sends when the connection ends for one of these reasons, with a row for each message."""
+    by_state: dict[tuple[str, str, str], list[str]] = {}
+    for (state, ending), obligation in OBLIGATIONS.items():
         if ending in endings:
-            deeds.setdefault((debt.clause, state.value, _owed(state, debt)), []).append(ending.value)
+            by_state.setdefault((obligation.clause, state.value, _obliged(state, obligation)), []).append(ending.value)
     states: dict[tuple[str, str, str], list[str]] = {}
-    for (clause, state, owed), did in deeds.items():
+    for (clause, state, owed), did in by_state.items():
         states.setdefault((clause, _either(did), owed), []).append(state)
     lines = ["| clause | the connection is | the app | the guard sends |", "| --- | --- | --- | --- |"]
     lines += [f"| {clause} | {_either(was)} | {did} | {owed} |" for (clause, did, owed), was in states.items()]
@@ -81,27 +82,27 @@ def _either(words: list[str]) -> str:
     return f"{', '.join(first)} or {last}" if first else last
 
 
-def _owed(state: State, debt: Obligation) -> str:
+def _obliged(state: State, obligation: Obligation) -> str:
     if state is State.OPEN:
-        return f"close {debt.code.value}"
+        return f"close {obligation.code.value}"
     if state is State.LEFT:
-        return "a close, which nobody hears, but some servers wait for"
-    if debt.status is not None:
-        return f"a denial, {debt.status}"
-    if debt.finish:
+        return "a close, which no client receives, but some servers wait for"
+    if obligation.status is not None:
+        return f"a denial, {obligation.status}"
+    if obligation.finish:
         return "the start with an empty body" if state is State.HELD else "the end of the body"
     return "nothing more"
 
 
 def outcome_table() -> str:
-    """List the outcomes of a report."""
+    """Return the outcomes of a report."""
     lines = ["| outcome | clause | level of the log line |", "| --- | --- | --- |"]
     lines += [f"| `{one.value}` | {one.clause} | {logging.getLevelName(one.level)} |" for one in Outcome]
     return "\n".join(lines)
 
 
 def client_table(kind: str) -> str:
-    """Write down what the test clients tell: scenarios that come to the same are one row."""
+    """Return the results of the test clients, with a row for all scenarios with the same results."""
     seen = _seen()
     rows: dict[tuple[str, ...], list[str]] = {}
     for scenario in SCENARIOS:
@@ -123,7 +124,7 @@ def _told(text: str) -> str:
 
 
 def tls_commands() -> str:
-    """Write down how the tests start each server over TLS: one line for each program."""
+    """Return the commands with which the tests start each server over TLS, one line for each program."""
     commands: dict[str, str] = {}
     for server in SERVERS:
         program, *arguments = over_tls(server).arguments(8443, "app:app")[1:]
@@ -141,7 +142,7 @@ SUFFIXES = {Kind.COUNTER: "_total", Kind.UP_DOWN_COUNTER: "", Kind.HISTOGRAM: "_
 
 
 def metric_table() -> str:
-    """Write down each metric, with both its names."""
+    """Return the metrics, each with both of its names."""
     lines = ["| metric | in Prometheus | kind | unit | labels |", "| --- " * 5 + "|"]
     for metric in METRICS:
         name = f"`{metric.name}`<br>{metric.description}"
@@ -152,8 +153,8 @@ def metric_table() -> str:
 
 
 def stopping_table() -> str:
-    """Write down what each server does on SIGTERM by itself, and how it is started."""
-    lines = ["| server | by itself | the clients get | command line | |", "| --- | --- | --- | --- | --- |"]
+    """Return what each server does on SIGTERM on its own, and its command line."""
+    lines = ["| server | on its own | the clients get | command line | |", "| --- | --- | --- | --- | --- |"]
     for row in json.loads(_deployed("servers.json")):
         command = row["command"].format(app="app:app", port=8000)
         code = "nothing" if row["code"] is None else row["code"]
@@ -187,8 +188,8 @@ def on_page_markdown(markdown: str, **_: object) -> str:
         "<!-- why -->": why_table(),
         "<!-- states -->": states.picture(),
         "<!-- rooms -->": rooms.picture(),
-        "<!-- debts -->": debt_table(ENDED),
-        "<!-- limits -->": debt_table([ending for ending in EndReason if ending not in ENDED]),
+        "<!-- obligations -->": obligation_table(ENDED),
+        "<!-- limits -->": obligation_table([ending for ending in EndReason if ending not in ENDED]),
         "<!-- outcomes -->": outcome_table(),
         "<!-- contributing -->": (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").replace("(docs/", "("),
         "<!-- changelog -->": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
@@ -198,14 +199,14 @@ def on_page_markdown(markdown: str, **_: object) -> str:
         "<!-- clients bare -->": client_table("bare"),
         "<!-- metrics -->": metric_table(),
         "<!-- clients seen -->": f"{_seen()['date']}, with {', '.join(_seen()['versions'].values())}",
-        **{f"<!-- compat server {server.name} -->": compat.mended(server.name) for server in SETUPS},
+        **{f"<!-- compat server {server.name} -->": compat.improved(server.name) for server in SETUPS},
         "<!-- readme -->": compat.readme(),
         "<!-- compat newest seen -->": compat.newest_seen(),
         "<!-- compat newest counts -->": compat.newest_counts(),
         **{f"<!-- compat newest {part} -->": compat.newest_part(part) for part in "HOE"},
         "<!-- compat since -->": compat.since(),
         "<!-- compat counts -->": compat.counts(),
-        "<!-- compat unmended -->": compat.unmended(),
+        "<!-- compat failures -->": compat.failures(),
         "<!-- compat releases -->": compat.releases(),
         "<!-- compat releases seen -->": compat.releases_seen(),
     }
@@ -214,13 +215,13 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     return re.sub(r"<!-- (deploy|together) (\S+) -->", _shown, markdown)
 
 
-LONG = 18  # letters that may not fit into a line of a phone, or a cell
-WORD = re.compile(r"(?<=[\s>])[^\s<>]+")  # of the text between tags
+LONG = 18  # letters that may not fit into a line on a phone, or into a cell
+WORD = re.compile(r"(?<=[\s>])[^\s<>]+")  # in the text between tags
 JOINT = re.compile(r"(?<=\w)([./_(-]+)(?=\w)")  # after which long code may wrap
 
 
 def on_page_content(html: str, *, page: Page, **_: object) -> str:
-    """Say where code may wrap, and link the names in the API page (called by mkdocs for each page)."""
+    """Mark where code may wrap, and link the names in the API page (called by mkdocs for each page)."""
     if page.file.src_uri == "api.md":
         html = _linked(html)
     return re.sub(r"<code>[^<>\n]+</code>", lambda code: WORD.sub(_wrapping, code[0]), html)
@@ -233,7 +234,7 @@ def _wrapping(word: re.Match[str]) -> str:
 
 
 def _linked(html: str) -> str:
-    """Make a link of each name in the text that has a section of its own."""
+    """Link each name in the text that has its own section."""
     sections = {anchor.rpartition(".")[2]: anchor for anchor in re.findall(r'id="(asgi_wsguard\.[\w.]+)"', html)}
     classes = {name: anchor for name, anchor in sections.items() if name[0].isupper()}
     names = "|".join(classes)

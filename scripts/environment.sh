@@ -1,10 +1,10 @@
-# Sourced by the scripts: finds a Python and makes an environment with what a script needs, once.
+# Sourced by the scripts: finds a Python, and once makes an environment with what a script needs.
 # shellcheck shell=bash
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# environment NAME INSTALL-ARGUMENT...: after it, $python is an interpreter that has the project and all of these.
-# Made by $PYTHON, or else the newest Python there is; kept in .cache/, made anew when pyproject.toml changes.
+# environment NAME INSTALL-ARGUMENT...: sets $python to an interpreter that has all of these installed.
+# It is made with $PYTHON, or else the newest Python, kept in .cache/, and made again when pyproject.toml changes.
 environment() {
     local name=$1 base=${PYTHON:-} folder stamp
     shift
@@ -15,7 +15,7 @@ environment() {
         base=${base:-python3}
     fi
     "$base" -c 'import sys; sys.exit(sys.version_info < (3, 9))' || {
-        echo "asgi-wsguard needs Python 3.9 or newer; $base is older. Name another: PYTHON=python3.13 $0" >&2
+        echo "asgi-wsguard needs Python 3.9 or newer; $base is older. Choose another: PYTHON=python3.13 $0" >&2
         exit 2
     }
     folder=.cache/environments/$name-$("$base" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
@@ -35,8 +35,8 @@ environment() {
     echo "$stamp" >"$folder/stamp"
 }
 
-# side_by_side: runs the commands that come in, one a line, as many at once as there are processors. Tells the last line
-# of each, or all of one that failed.
+# side_by_side: runs the commands on stdin, one on each line, as many at once as there are processors. It prints the last
+# line of each, or the whole output of one that failed.
 side_by_side() {
     tr '\n' '\0' | xargs -0 -n 1 -P "$(getconf _NPROCESSORS_ONLN)" bash -c '
         log=$(mktemp)

@@ -1,1 +1,1 @@
-"""The command `check`: visits an app in several ways, and finds its faults."""
+"""The command `check`: it visits an app in several ways, and reports its faults."""

@@ -10,7 +10,7 @@ from typing import Callable
 from asgi_wsguard.report import Violation
 
 LONGEST = 300
-"""Characters of a text. What an app sends may be long, and the end says what is wrong with it."""
+"""The longest text of a finding, in characters. A message of the app may be long, and its end says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Finding:
     """One fault of the app.
 
     Attributes:
-        place: the path, and the server if it is a real one; or the lifespan.
+        place: the path, and the server if it is a real one; or `lifespan`.
         clause: the id of the contract's clause, or empty.
         what: what the app did.
         where: file and line, or empty.
@@ -36,9 +36,9 @@ class Findings:
     Attributes:
         count: the number of findings.
         visits: the number of visits.
-        denied: the status of each denied handshake, by path.
+        denied: the status of each denied handshake, by place.
         guarded: whether there is a guard in the app's stack.
-        without_lifespan: what the app raised when it was started up, if it does not support lifespan.
+        without_lifespan: how the app failed on the lifespan scope, if it does not support lifespan.
     """
 
     def __init__(self, tell: Callable[[Finding], None]) -> None:
@@ -55,7 +55,7 @@ class Findings:
         return len(self._known)
 
     def add(self, place: str, violation: Violation, client_got: str = "") -> None:
-        """Report a violation, unless it is already known at this place, with what the client got, if that is known."""
+        """Report a violation, and what the client got, unless it was already reported for this place."""
         what, where = _readable(violation.what), relative(violation.where)
         known = (place, violation.clause, what, where)
         if known in self._known:
@@ -66,7 +66,7 @@ class Findings:
 
 
 def relative(text: str) -> str:
-    """Return the text with relative names of the files in the working directory."""
+    """Return the text, with file names relative to the working directory."""
     return text.replace(os.path.join(os.getcwd(), ""), "")
 
 

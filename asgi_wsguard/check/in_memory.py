@@ -1,4 +1,4 @@
-"""Visits in memory, on a server as strict as the ASGI spec."""
+"""The visits in memory, on a server as strict as the ASGI spec."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ class Lifespan:
 
     Attributes:
         state: the state that the app fills, which is in the scope of each websocket.
-        violations: the app's faults. To raise before the startup is answered is none: such an app does not support
-            lifespan, and servers serve it without (ASGI specification, "Lifespan").
-        unsupported: what the app raised then, after it had received a message.
+        violations: the app's faults. To raise before answering the startup is not a fault: it means that the app does
+            not support lifespan, and servers then serve it without (ASGI specification, "Lifespan Protocol").
+        unsupported: what the app raised in that case, after it had received a message.
     """
 
     def __init__(self, app: Any) -> None:
@@ -99,7 +99,7 @@ class Lifespan:
 
 @asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[Lifespan]:
-    """Start the app up, and shut it down at the end. If the startup fails, there is a violation at once."""
+    """Start the app up, and shut it down at the end. If the startup fails, the violation is there at once."""
     running = Lifespan(app)
     async with anyio.create_task_group() as group:
         group.start_soon(running.run)

@@ -1,4 +1,4 @@
-"""Imports the app that ``module:app`` names."""
+"""The import of the app that ``module:app`` names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from asgi_wsguard.testing.failures import in_a_line
 
 
 class CannotLoad(Exception):
-    """There is no app to check. The text is one line for the user, with the likely remedy."""
+    """There is no app to check. The text is one line for the user, with the likely fix."""
 
 
 def load(target: str, *, factory: bool) -> Any:
@@ -33,7 +33,7 @@ def load(target: str, *, factory: bool) -> Any:
     """
     name, _, attribute = target.partition(":")
     if not _dotted(name) or not attribute:
-        raise CannotLoad(f"{target!r} names no app; write module:app, such as {_dotted(name) or 'main'}:app")
+        raise CannotLoad(f"{target!r} does not name an app; write module:app, such as {_dotted(name) or 'main'}:app")
     app = _attribute(_module(name, attribute), attribute)
     if factory or _takes(app, 0):
         app = _made(app, target)
@@ -43,7 +43,7 @@ def load(target: str, *, factory: bool) -> Any:
     if _takes(app, 1):  # ASGI 2
         return guarantee_single_callable(app)  # type: ignore[no-untyped-call]
     kind = type(app).__name__
-    raise CannotLoad(f"{target} is no ASGI app, as this {kind} cannot be called with scope, receive and send")
+    raise CannotLoad(f"{target} is not an ASGI app: this {kind} cannot be called with scope, receive and send")
 
 
 def _module(name: str, attribute: str) -> ModuleType:
@@ -63,7 +63,7 @@ def _module(name: str, attribute: str) -> ModuleType:
 
 
 def _environments() -> str:
-    """Return where to install a missing module: with pipx and uvx, the command has its own environment."""
+    """Return where to install a missing module. With pipx and uvx, the command has its own environment."""
     apps = os.environ.get("VIRTUAL_ENV") or os.path.join(os.getcwd(), ".venv")
     if os.path.isdir(apps) and not os.path.samefile(apps, sys.prefix):
         fix = f"if the app's is {apps}, install 'asgi-wsguard[cli]' there"
@@ -85,14 +85,14 @@ def _attribute(module: ModuleType, path: str) -> Any:
 
 def _made(factory: Any, target: str) -> Any:
     if not _takes(factory, 0):
-        raise CannotLoad(f"{target} is no factory, as it cannot be called without arguments; leave out --factory")
+        raise CannotLoad(f"{target} is not a factory: it cannot be called without arguments; leave out --factory")
     try:
         made = factory()
     except (Exception, SystemExit) as exc:
         raise CannotLoad(f"the factory {target} raised {_told(exc)}") from exc
     if inspect.iscoroutine(made):
         made.close()
-        raise CannotLoad(f"the factory {target} is async, which no server takes; make it a plain function")
+        raise CannotLoad(f"the factory {target} is async, which no server supports; make it a plain function")
     return made
 
 

@@ -19,11 +19,11 @@ from asgi_wsguard.probe.respond import respond
 from asgi_wsguard.testing.server import StrictServer
 
 SETTINGS = "ASGI_WSGUARD_CHECK"
-"""The variable of the environment by which the server's process knows what to serve."""
+"""The environment variable that tells the server's process what to serve."""
 
 
 class Relay(StrictServer):
-    """Sits between an app and a real server: checks the app's messages, and forwards everything unchanged."""
+    """Stands between an app and a real server. It checks the app's messages, and forwards everything unchanged."""
 
     def __init__(self, scope: Any, receive: Any, send: Any) -> None:
         extensions = scope.get("extensions") or {}
@@ -42,11 +42,11 @@ class Relay(StrictServer):
         return message
 
     def _take(self, message: Any) -> Exception | None:
-        # After an illegal message the state of the server and the app is unknown.
+        # After an illegal message, the states of the server and the app are unknown.
         return None if self.violations else super()._take(message)
 
     async def _deliver(self, message: Any, error: Exception | None) -> None:
-        await self._send(message)  # legal or not: the client should see the server's reaction
+        await self._send(message)  # Legal or not: the client should see how the server reacts.
 
 
 class Observer:
@@ -82,6 +82,6 @@ class Observer:
 
 
 def observer() -> Observer:
-    """Return the observer that the environment variables describe."""
+    """Return the observer that the environment variable describes."""
     target, factory, timeout = json.loads(os.environ[SETTINGS])
     return Observer(load(target, factory=factory), timeout)

@@ -1,4 +1,4 @@
-"""Visits on a real server, in a process of its own."""
+"""The visits on a real server, in its own process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from asgi_wsguard.check.observer import SETTINGS
 from asgi_wsguard.check.visits import PLAIN, Question, Visit, visits
 from asgi_wsguard.probe.client import Observation
 from asgi_wsguard.probe.client import visit as visited
-from asgi_wsguard.probe.play import PATIENCE, describe
+from asgi_wsguard.probe.judge import PATIENCE, describe
 from asgi_wsguard.probe.servers import Running, Server, get, running
 from asgi_wsguard.report import Violation
 from asgi_wsguard.testing.session import URL
@@ -39,7 +39,7 @@ def check(server: Server, target: str, *, factory: bool, questions: Sequence[Que
                     if visit.reads:
                         _play(visit, process, place, question, findings)
         except OSError as error:
-            findings.add(place, Violation("", f"the server does not answer any more: {error}"))
+            findings.add(place, Violation("", f"the server no longer answers: {error}"))
 
 
 def _play(visit: Visit, process: Running, place: str, question: Question, findings: Findings) -> bool:
@@ -69,12 +69,12 @@ def _play(visit: Visit, process: Running, place: str, question: Question, findin
     for violation in violations:
         findings.add(place, violation, bad)
     if bad and not violations:
-        findings.add(place, Violation("", f"the app broke no rule, and yet the client got {bad}"))
+        findings.add(place, Violation("", f"the app broke no rule, but the client got {bad}"))
     return seen.opened
 
 
 def _bad_end(seen: Observation) -> str:
-    """Return what the client got, if a working app does not cause that; else an empty string."""
+    """Return what the client got, if a working app would not cause that; else an empty string."""
     if seen.fault:
         return f"{describe(seen)}: {seen.fault}"
     denied = seen.status is not None and not seen.opened and seen.status < 500 and not seen.cut

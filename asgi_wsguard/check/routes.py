@@ -18,7 +18,7 @@ from asgi_wsguard.integrations import blacksheep
 # The attributes in which middleware, test clients and servers keep the app that they wrap.
 WRAPPED = ("app", "inner", "application", "_app", "asgi_app", "other_asgi_app")
 HTTP_ONLY = ("StaticFiles", "WSGIMiddleware", "WsgiToAsgi", "ASGIHandler")
-"""Apps that are often mounted, and have no websockets: of Starlette, a2wsgi, asgiref, and Django."""
+"""Apps without websockets that are often mounted: those of Starlette, a2wsgi, asgiref and Django."""
 DEEPEST = 20
 
 
@@ -28,8 +28,8 @@ class Route:
 
     Attributes:
         path: the template of its path, such as ``/ws/{room}``.
-        host: the template of the host that has it; empty if every host has.
-        opaque: an app is mounted at the path, and its routes are not known.
+        host: the template of the host that has it; empty for any host.
+        opaque: an app is mounted at the path, and its routes are unknown.
     """
 
     path: str
@@ -52,8 +52,8 @@ class Route:
 def websocket_routes(app: Any) -> list[Route]:
     """Return the app's websocket routes, in order.
 
-    Those of Starlette and FastAPI, with what is mounted and included, Litestar, Quart, Channels, Falcon, BlackSheep and
-    python-socketio are found, also inside middleware. An app that keeps its routes elsewhere has none.
+    It knows the routes of Starlette and FastAPI, with what is mounted and included, Litestar, Quart, Channels, Falcon,
+    BlackSheep and python-socketio, also inside middleware. For any other app it returns none.
     """
     search = _Search()
     search.look(app, _Place())
@@ -87,7 +87,7 @@ class _Search:
 
     def __init__(self) -> None:
         self.found: dict[Route, None] = {}
-        self._seen: dict[tuple[int, str, str], Any] = {}  # with the objects, so that no id is used again
+        self._seen: dict[tuple[int, str, str], Any] = {}  # with the objects, so that no id is reused
 
     def look(self, app: Any, at: _Place) -> bool:
         """Look into an object; return whether it is, or wraps, an app of a known framework."""
@@ -142,7 +142,7 @@ class _Search:
     def _of_route(self, route: Any, at: _Place) -> None:
         if hasattr(route, "pattern") and hasattr(route, "callback"):  # Django's, in Channels' URLRouter
             self._of_django(route, at)
-        elif hasattr(route, "original_router"):  # an included router of FastAPI's
+        elif hasattr(route, "original_router"):  # FastAPI's included router
             self._of_framework(route.original_router, at.under(getattr(route.include_context, "prefix", "")))
         elif hasattr(route, "path_format") and hasattr(route, "endpoint"):
             if not hasattr(route, "methods"):  # not of HTTP
@@ -161,7 +161,7 @@ class _Search:
         text = templates.of_regex(text) if hasattr(route.pattern, "_regex") else templates.of_angles(text)
         template = f"{at.prefix.rstrip('/')}/{text.lstrip('/')}"
         here = replace(at, prefix=template)
-        # A function is an endpoint: Channels' consumers are such.
+        # A function is an endpoint, such as one of Channels' consumers.
         if inspect.isfunction(route.callback) or not self.look(route.callback, here):
             self._add("", here)
 
@@ -173,7 +173,7 @@ class _Search:
             self._mounted(mount.handler, at.under(templates.of_blacksheep(path)))
 
     def _of_socketio(self, app: Any, at: _Place) -> None:
-        # Where it is mounted, it compares the whole path, or with Starlette before 0.33 the rest of it.
+        # If mounted, it compares the whole path, or with Starlette before 0.33 only the rest of it.
         path = app.engineio_path or "/"  # `None` for any path
         here = replace(at, prefix="") if path.startswith(f"{at.prefix}/") else at
         self._add(f"{path}?EIO=4&transport=websocket", here)
@@ -181,7 +181,7 @@ class _Search:
 
 
 def _wrapped(app: Any, *, mounted: bool) -> Iterator[Any]:
-    """Yield what a wrapper may call: what it keeps in attributes, arguments, a closure or global variables."""
+    """Yield what a wrapper may call: the objects in its attributes, arguments, closure or global variables."""
     if isinstance(app, functools.partial):
         yield from (app.func, *app.args, *app.keywords.values())
     elif inspect.isfunction(app):

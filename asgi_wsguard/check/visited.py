@@ -1,4 +1,4 @@
-"""A visited app, in memory or on a real server."""
+"""An app that is visited, in memory or on a real server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asgi_wsguard.testing.served import ServedApp
 
 
 class Bare:
-    """The app, with the guards in its stack bypassed, to see what it does on its own.
+    """The app, with the guards in its stack bypassed, to show what it does on its own.
 
     Attributes:
         app: the app.
@@ -37,7 +37,7 @@ class VisitedApp(ServedApp):
     _late = False
 
     async def reach(self, note: str) -> bool:
-        """Wait until the app was called, has answered, or rests; return whether the client may continue."""
+        """Wait until the app was called, has answered, or is at rest; return whether the client may continue."""
         kind, _, said = note.partition("/")
         if kind == ANSWERED:
             late = await self.answer()
@@ -48,7 +48,7 @@ class VisitedApp(ServedApp):
         return not self._late
 
     def _judge_return(self) -> None:
-        if not self._server.violations:  # a consequence of an illegal message is not another fault
+        if not self._server.violations:  # the consequence of an illegal message is not a second fault
             super()._judge_return()
 
     async def judge(self) -> list[Violation]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from asgi_wsguard.probe.model import Early, Leave, Say, Step, Until, Vanish
 
-# The state that a client waits for; see `VisitedApp.reach`.
+# The states that a client waits for; see `VisitedApp.reach`.
 CALLED = "called"
 ANSWERED = "answered"
 AT_REST = "at-rest"
@@ -22,9 +22,9 @@ class Question:
     subprotocols: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
     host: str = ""
-    """The host that has the route; empty if every host has."""
+    """The host that has the route; empty for any host."""
     timeout: float = 5.0
-    """Seconds that the app has to answer, to take a message, and to end."""
+    """Seconds that the app has to answer, to receive a message, and to end."""
 
     @property
     def place(self) -> str:
@@ -33,7 +33,7 @@ class Question:
 
     @property
     def sent(self) -> tuple[tuple[str, str], ...]:
-        """Return the headers, with that of the host unless there is one."""
+        """Return the headers, with the route's host unless they name another."""
         named = not self.host or any(name.lower() == "host" for name, _ in self.headers)
         return self.headers if named else (("host", self.host), *self.headers)
 
@@ -47,7 +47,7 @@ class Visit:
     early: tuple[Early, ...] = (Until(ANSWERED),)
     """While it waits for the answer to its handshake."""
     reads: bool = True
-    """A client that does not read is one in memory: a real server's buffers take what most apps send."""
+    """Whether it reads. Only in memory does it not: a real server's buffers take all that most apps send."""
 
 
 PLAIN = Visit((Until(f"{AT_REST}/0"), Leave()))

@@ -1,4 +1,4 @@
-"""Checks the user's app."""
+"""The command `check`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A name in HTTP (RFC 9110)."""
 VALUE = re.compile(r"[\t -~\x80-\xff]*")
 OWN = ("connection", "upgrade", "content-length", "transfer-encoding")
-"""Headers that the client adds on its own, besides all that begin with sec-websocket-."""
+"""Headers that the client adds itself, in addition to all that begin with sec-websocket-."""
 
 
 def _headers(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
@@ -32,10 +32,10 @@ def _headers(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
         name, colon, content = value.partition(":")
         if not colon or not TOKEN.fullmatch(name) or not VALUE.fullmatch(content):
             wanted = "NAME:VALUE, such as Origin:https://example.org"
-            raise click.BadParameter(f"{value!r} is no header; write {wanted}", ctx, param)
+            raise click.BadParameter(f"{value!r} is not a header; write {wanted}", ctx, param)
         if name.lower() in OWN or name.lower().startswith("sec-websocket-"):
             hint = "; see --subprotocol" if name.lower().endswith("protocol") else ""
-            raise click.BadParameter(f"{name} is a header that the client sends by itself{hint}", ctx, param)
+            raise click.BadParameter(f"{name} is a header that the client sends itself{hint}", ctx, param)
         pairs.append((name, content.strip()))
     return tuple(pairs)
 
@@ -43,14 +43,14 @@ def _headers(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
 def _token(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         if not TOKEN.fullmatch(value):
-            raise click.BadParameter(f"{value!r} is no name of a subprotocol", ctx, param)
+            raise click.BadParameter(f"{value!r} is not the name of a subprotocol", ctx, param)
     return values
 
 
 def _paths(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         if not value.startswith("/"):
-            raise click.BadParameter(f"{value!r} does not begin with a slash, as in /ws?room=1", ctx, param)
+            raise click.BadParameter(f"{value!r} does not begin with a slash; write it like /ws?room=1", ctx, param)
     return values
 
 
@@ -68,7 +68,7 @@ def _values(ctx: click.Context, param: click.Parameter, values: tuple[str, ...])
 
 def _seconds(ctx: click.Context, param: click.Parameter, value: float) -> float:
     if not 0 < value < math.inf:
-        raise click.BadParameter(f"{value:g} is no number of seconds that can pass", ctx, param)
+        raise click.BadParameter(f"{value:g} is not a number of seconds to wait", ctx, param)
     return value
 
 
@@ -83,7 +83,7 @@ def _servers(ctx: click.Context, param: click.Parameter, names: tuple[str, ...])
     "paths",
     multiple=True,
     callback=_paths,
-    help="What the clients ask for. Repeatable. Default: each websocket route of the app.",
+    help="The path, and optionally a query. Repeatable. Default: each websocket route of the app.",
 )
 @click.option(
     "--param",
@@ -99,9 +99,11 @@ def _servers(ctx: click.Context, param: click.Parameter, names: tuple[str, ...])
     multiple=True,
     metavar="NAME:VALUE",
     callback=_headers,
-    help="A header that they send. Repeatable.",
+    help="A header that the clients send. Repeatable.",
 )
-@click.option("--subprotocol", "subprotocols", multiple=True, callback=_token, help="One that they offer. Repeatable.")
+@click.option(
+    "--subprotocol", "subprotocols", multiple=True, callback=_token, help="A subprotocol that they offer. Repeatable."
+)
 @click.option("--send", "messages", multiple=True, metavar="TEXT", help="A message that they send. Repeatable.")
 @click.option(
     "--timeout",
@@ -109,7 +111,7 @@ def _servers(ctx: click.Context, param: click.Parameter, names: tuple[str, ...])
     show_default=True,
     metavar="SECONDS",
     callback=_seconds,
-    help="What the app has to answer, to take a message, and to end.",
+    help="How long the app may take to answer, to receive a message, and to end.",
 )
 @click.option(
     "--server",
@@ -117,7 +119,7 @@ def _servers(ctx: click.Context, param: click.Parameter, names: tuple[str, ...])
     multiple=True,
     metavar="NAME",
     callback=_servers,
-    help="A server to visit it on, too, such as daphne; uvicorn is all of uvicorn-*. Repeatable.",
+    help="Also visit the app on a server, such as daphne; uvicorn means all of uvicorn-*. Repeatable.",
 )
 @click.option("--factory", is_flag=True, help="MODULE:APP is a function that makes the app.")
 def check(
@@ -138,7 +140,7 @@ def check(
     routes = () if paths else routed(loaded, values, console)
     questions = [Question(path=route.path, host=route.host, **asked) for route in routes]
     questions = questions or [Question(path=path, **asked) for path in paths or ("/",)]
-    # An app that is for trio is checked on a trio server, if on any.
+    # If all servers run on trio, the app may be for trio only.
     on_trio = bool(servers) and all(server.name.endswith("-trio") for server in servers)
     if anyio.run(in_memory.check, loaded, questions, findings, backend="trio" if on_trio else "asyncio"):
         for server in servers:
@@ -167,5 +169,5 @@ def _sum(findings: Findings) -> Text:
     if findings.without_lifespan:
         text.append(f"; there was no startup: {relative(findings.without_lifespan)}", "yellow")
     if findings.guarded:
-        text.append("; the guard in the app's stack stood aside", "yellow")
+        text.append("; the guard in the app's stack was bypassed", "yellow")
     return text

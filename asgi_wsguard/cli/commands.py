@@ -16,7 +16,7 @@ COMMANDS = {
     "check": "Find what your app does wrong with websockets.",
     "compare": "Show what the guard would change for your app, on a real server.",
     "demo": "Serve a page where your browser opens websockets to misbehaving apps, without the guard and with it.",
-    "explain": "Say what a clause of the contract is, why, and what servers do without the guard.",
+    "explain": "Explain a clause of the contract, its reason, and what servers do without the guard.",
 }
 """The command `name` is the function `name` of the module `asgi_wsguard.cli.name`, loaded when it is called."""
 
@@ -25,7 +25,7 @@ INTERRUPTED = 130
 
 
 class Commands(click.Group):
-    """A group that reports invalid input in one line. The return value of a command is the exit status."""
+    """A group that reports invalid input in one line. A command returns its exit status."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         """Load the command."""
@@ -57,6 +57,6 @@ class Commands(click.Group):
 @click.version_option(__version__, message="asgi-wsguard %(version)s")
 @click.pass_context
 def commands(ctx: click.Context) -> None:
-    """Test what ASGI servers and your app do with websockets that do not end well."""
+    """Test what ASGI servers, and your own app, do with websockets that do not end well."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

@@ -1,4 +1,4 @@
-"""Compares the user's app, bare and guarded."""
+"""The command `compare`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from asgi_wsguard.compare.verdict import Finding
 from asgi_wsguard.probe.servers import SERVERS, Server
 
 TIMEOUT = 65.0
-"""Longer than any of the guard's own limits."""
+"""Seconds. It is longer than any of the guard's own limits."""
 PARTS = {
     "client": "what the client got",
     "logs": "what was logged at WARNING or above",
@@ -48,7 +48,7 @@ def _servers(ctx: click.Context, param: click.Parameter, names: tuple[str, ...])
     multiple=True,
     metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A client of your own, instead: a Python script that is given the server's address. Repeatable.",
+    help="Your own client instead: a Python script, called with the server's address. Repeatable.",
 )
 @click.option(
     "--timeout",
@@ -56,7 +56,7 @@ def _servers(ctx: click.Context, param: click.Parameter, names: tuple[str, ...])
     show_default=True,
     metavar="SECONDS",
     callback=OF_CHECK["timeout"].callback,
-    help="What a client waits for what does not come, and what the app has to end after it.",
+    help="How long a client waits for anything, and how long the app may take to end after it.",
 )
 @click.option(
     "--server",
@@ -64,7 +64,7 @@ def _servers(ctx: click.Context, param: click.Parameter, names: tuple[str, ...])
     multiple=True,
     metavar="NAME",
     callback=_servers,
-    help="A server, such as daphne; uvicorn is all of uvicorn-*. Repeatable. Default: uvicorn, or what is installed.",
+    help="A server, such as daphne; uvicorn means all of uvicorn-*. Repeatable. Default: uvicorn, if installed.",
 )
 def compare(
     app: str,
@@ -80,8 +80,8 @@ def compare(
 
     Clients visit each websocket route of MODULE:APP on a real server, without the guard and behind it, with default
     options. Each difference is shown: what the client got, what was logged, what was left behind, and how long it took.
-    The exit status is 1 if there is one that is not an improvement or if every handshake was denied, and 2 if there is
-    no app to compare.
+    The exit status is 1 if a difference is not an improvement or if every handshake was denied, and 2 if there is no
+    app to compare.
     """
     console = terminal()
     try:
@@ -133,7 +133,7 @@ def _sum(found: Comparison, server: Server) -> Text:
     if found.denied:
         text.append("; no websocket was open: are --path, --header and --subprotocol right?", "yellow")
     if found.own:
-        text.append("; the guard in the app's stack was bypassed for the bare side, and no other added", "yellow")
+        text.append("; the bare side bypassed the guard in the app's stack, and the guarded side used it", "yellow")
     return text
 
 

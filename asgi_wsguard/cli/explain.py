@@ -1,4 +1,4 @@
-"""Explains a clause of the contract."""
+"""The command `explain`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _promise(clause: Clause) -> Table:
 def _without(clause: Clause) -> Iterator[str | Table]:
     scenarios = [scenario for scenario in SCENARIOS if scenario.clause == clause.id]
     if not scenarios:
-        yield "No scenario of the probe is about this clause alone."
+        yield "No scenario of the probe tests this clause alone."
         return
     seen = newest()
     releases = ", ".join(f"{name} {release}" for name, release in seen["versions"].items())
@@ -60,7 +60,7 @@ def _without(clause: Clause) -> Iterator[str | Table]:
 
 
 def _rows(scenario: Scenario, servers: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[tuple[str, ...]]:
-    """Yield each result without the guard, and its servers."""
+    """Yield each result without the guard, and the servers that have it."""
     alike: dict[str, list[str]] = {}
     for name, cells in servers.items():
         alike.setdefault(cells[scenario.name][0], []).append(name)

@@ -1,4 +1,4 @@
-"""Looks up names that the user typed."""
+"""The lookup of names that the user typed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def one_of(kind: str, name: str, known: Collection[str], there_is: str = "") -> 
     """Return the known name, ignoring upper and lower case.
 
     Args:
-        kind: the kind of thing that the name is for, for the message.
+        kind: what the name is for, for the message.
         name: what the user typed.
         known: all names.
-        there_is: what the message lists instead, if there are too many names.
+        there_is: what the message lists instead, if there are too many names to list.
 
     Raises:
         click.UsageError: there is no such name. The message has similar names, and all names.
@@ -31,6 +31,6 @@ def one_of(kind: str, name: str, known: Collection[str], there_is: str = "") -> 
 
 
 def every_clause() -> str:
-    """Return a short text that names all clauses."""
+    """Return a short list of all clauses, for a message."""
     ids = {clause[0]: [one for one in CLAUSES if one[0] == clause[0]] for clause in CLAUSES}
     return ", ".join(f"{section[0]} to {section[-1]}" for section in ids.values())

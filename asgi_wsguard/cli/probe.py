@@ -1,4 +1,4 @@
-"""Runs the misbehaviours on the installed servers, and shows the results."""
+"""The command `probe`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from asgi_wsguard.probe.table import LEGEND, Grid, details, in_all, summary
 
 
 def _writable(ctx: click.Context, param: click.Parameter, path: Path | None) -> Path | None:
-    """Check before the servers run whether the file can be written."""
+    """Check that the file can be written, before the servers run."""
     if path is not None:
         _write(path, "", mode="a")
     return path
@@ -42,13 +42,23 @@ _FILE: dict[str, Any] = {"type": click.Path(path_type=Path), "callback": _writab
 
 
 @click.command()
-@click.option("--server", "asked", multiple=True, metavar="NAME", help="As daphne; uvicorn is all of uvicorn-*.")
-@click.option("--scenario", "wanted", multiple=True, metavar="NAME", help="Or the id of a clause, as H4.")
-@click.option("--short", is_flag=True, help="Run the everyday ones only, and show a line of sums for each server.")
-@click.option("--only-differences", is_flag=True, help="Show only where the guard makes a difference.")
-@click.option("--json", "as_json", help="Write all that was seen.", **_FILE)
+@click.option(
+    "--server",
+    "asked",
+    multiple=True,
+    metavar="NAME",
+    help="A server, such as daphne; uvicorn means all of uvicorn-*. Repeatable.",
+)
+@click.option(
+    "--scenario", "wanted", multiple=True, metavar="NAME", help="A scenario, or a clause such as H4. Repeatable."
+)
+@click.option(
+    "--short", is_flag=True, help="Run only the eight scenarios of the README, and show the sums for each server."
+)
+@click.option("--only-differences", is_flag=True, help="Show only the rows where the guard makes a difference.")
+@click.option("--json", "as_json", help="Write all results as JSON.", **_FILE)
 @click.option("--markdown", help="Write the tables as Markdown.", **_FILE)
-@click.option("--svg", help="Write the tables as a picture.", **_FILE)
+@click.option("--svg", help="Write the tables as a picture (SVG).", **_FILE)
 def probe(
     asked: Sequence[str],
     wanted: Sequence[str],
@@ -60,11 +70,10 @@ def probe(
 ) -> int:
     """Run misbehaving apps on every installed server, without the guard and with it.
 
-    --server and --scenario can be given more than once. The exit status is 1 if a server did not start, or if the
-    contract did not hold with the guard.
+    The exit status is 1 if a server did not start, or if the contract did not hold with the guard.
     """
     scenarios = _scenarios([*wanted, *(EVERYDAY if short else ())])
-    # Over HTTP/3 each scenario needs a server of its own, which takes long.
+    # Over HTTP/3 each scenario needs its own server, which takes long.
     servers = asked_for(asked, SERVERS if short and not asked else SETUPS)
     installed = [server for server in servers if not server.missing()]
     stderr = Console(stderr=True)
@@ -124,7 +133,7 @@ def _picture(results: Results, grids: Sequence[Grid]) -> str:
 def _broken(results: Results) -> list[str]:
     return [
         f"{scenario} on {name}, guarded: {'; '.join(pair.guarded.faults)}"
-        for name, played in results.servers.items()
-        for scenario, pair in played.results.items()
+        for name, server in results.servers.items()
+        for scenario, pair in server.results.items()
         if pair.guarded.faults
     ]

@@ -1,4 +1,4 @@
-"""The servers that a user asked for."""
+"""The lookup of servers that the user asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asgi_wsguard.probe.servers import Server
 
 
 def asked_for(names: Sequence[str], there: Sequence[Server]) -> list[Server]:
-    """Return the servers with these names, where ``uvicorn`` means all of uvicorn's; all servers without names.
+    """Return the servers with these names, where ``uvicorn`` means all of its set-ups. No names mean all servers.
 
     Args:
         names: what the user typed.

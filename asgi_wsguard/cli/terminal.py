@@ -7,7 +7,7 @@ import os
 from rich.console import Console
 
 WIDTH = 110
-"""Of what goes into a file or a pipe, unless `COLUMNS` says another."""
+"""The width of output to a file or a pipe, unless `COLUMNS` sets another."""
 
 
 def terminal() -> Console:

@@ -1,4 +1,4 @@
-"""The client's side of a play: the visits of `check`, or a client of the user's own."""
+"""The clients of a comparison: the visits of `check`, or the user's own client."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ class Client(Protocol):
 
     @property
     def does(self) -> str:
-        """Return what it does, or nothing."""
+        """Return what it does; empty if that is unknown."""
 
     def visit(self, server: Running, timeout: float, watch: Watch) -> list[str]:
         """Visit the app, and return what it got, in order.
 
         Args:
             server: where the app is.
-            timeout: seconds that it waits for what does not come.
+            timeout: the longest wait for anything, in seconds.
             watch: waits for a note of `check.visits`, and returns whether it was reached.
         """
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """One that visits as those of `check` do."""
+    """A client that visits as those of `check` do."""
 
     question: Question
     how: Visit
@@ -119,7 +119,7 @@ class Script:
 
     @property
     def does(self) -> str:
-        """Return nothing: nobody knows."""
+        """Return nothing, because it is unknown."""
         return ""
 
     @property
@@ -128,7 +128,7 @@ class Script:
         return os.fspath(self.file)
 
     def visit(self, server: Running, timeout: float, watch: Watch) -> list[str]:
-        """Run it to its end."""
+        """Run it until it ends."""
         address = f"127.0.0.1:{server.port}"
         command = [sys.executable, os.fspath(self.file), f"ws://{address}"]
         try:
@@ -136,23 +136,23 @@ class Script:
                 command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, text=True, errors="replace"
             )
         except subprocess.TimeoutExpired as late:
-            # Python gives bytes here, whatever was asked for.
+            # This is bytes in spite of `text=True` (https://github.com/python/cpython/issues/87597).
             printed = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
             got = [*printed.splitlines(), NOTHING]
         else:
             got = done.stdout.splitlines()
             if done.returncode:
                 got += [*done.stderr.splitlines()[-1:], f"exit status {done.returncode}"]
-        return [line.replace(address, "127.0.0.1:…") for line in got]  # the port is another one on each side
+        return [line.replace(address, "127.0.0.1:…") for line in got]  # the two sides have different ports
 
 
 def plain(question: Question) -> Client:
-    """Return the first one that visits."""
+    """Return the first client of a question."""
     return Visitor(question, PLAIN)
 
 
 def others(question: Question, got: Sequence[str]) -> list[Client]:
-    """Return those that follow, by what the first one got."""
+    """Return the clients that follow, depending on what the first one got."""
     opens = bool(got) and got[-1].startswith(END)
-    # A client that does not read is one in memory only.
+    # A client that does not read exists in memory only.
     return [Visitor(question, how) for how in visits(question.messages, opens=opens) if how.reads]

@@ -1,8 +1,8 @@
 """The app that a server serves: the user's, bare or guarded.
 
-Below `CONTROL` it is asked over HTTP: ``begin/<visit>`` says what the next websockets belong to, ``reach/<note>`` waits
-for what a client waits for, and ``left/<visit>`` tells what a visit has left behind. Any other request goes to the app
-once a visit has begun. Until then the answer is that the server runs.
+It is controlled over HTTP, below the path `CONTROL`: ``begin/<visit>`` says which visit the next websockets belong to,
+``reach/<note>`` waits for what a client waits for, and ``left/<visit>`` returns what a visit has left behind. Once a
+visit has begun, any other request goes to the app. Until then the answer is that the server runs.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from asgi_wsguard.nesting import Guarding, bypass_guards
 from asgi_wsguard.probe.respond import respond
 
 SETTINGS = "ASGI_WSGUARD_COMPARE"
-"""The variable of the environment by which the process knows what to serve."""
+"""The environment variable that tells the process what to serve."""
 CONTROL = "/asgi-wsguard-compare/"
 PATIENCE = 5.0
-"""Seconds that a client waits at most for the app to wait for it, and then leaves."""
+"""The longest time that a client waits for the app to wait for it, in seconds. Then it leaves."""
 
 BARE = "bare"
-"""Without any guard. Those in the app's stack are bypassed."""
+"""Without a guard. Those in the app's stack are bypassed."""
 ADDED = "added"
-"""With a guard around it, on default options."""
+"""With a guard around the app, with default options."""
 OWN = "own"
-"""As it is, with the guard in its stack."""
+"""As it is, with the guard in the app's stack."""
 
 
 class Compared:
     """The app on one side.
 
     Attributes:
-        play: what the websockets belong to that come next.
+        play: the visit that the next websockets belong to.
     """
 
     def __init__(self, app: Any, side: str, timeout: float) -> None:
@@ -91,7 +91,7 @@ class Compared:
             rests = what.startswith(AT_REST)
             with anyio.move_on_after(min(self._timeout, PATIENCE) if rests else self._timeout):
                 return await self._reach(what)
-            return rests  # an app that neither receives nor sends may work like that
+            return rests  # an app that neither receives nor sends may be right
         return {"left": left(what), "guarded": any(outer.inner for outer in self._bypassing)}
 
     async def _reach(self, note: str) -> bool:
@@ -102,7 +102,7 @@ class Compared:
 
 
 def compared() -> Compared:
-    """Return the app that the environment asks for."""
+    """Return the app that the environment variable describes."""
     target, factory, side, timeout = json.loads(os.environ[SETTINGS])
     current: list[Compared] = []
     logs.capture(lambda: current[0].play if current else "")

@@ -1,4 +1,4 @@
-"""Catches, in a server's process, all that anybody logs at WARNING or above, and finds out which play it is about."""
+"""In the server's process, captures all that is logged at WARNING or above, and attributes it to a visit."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from asgi_wsguard.compare import served
 from asgi_wsguard.compare.journal import PLAY, write
 from asgi_wsguard.testing.tasks import context_of
 
-# What differs from run to run, or between the sides.
+# The parts of a line that vary from run to run, or between the sides.
 VARYING = re.compile(
     r"0x[0-9a-f]+|Task-\d+|\b\d+(\.\d+)?\b|/\S+(?=/site-packages/)|/(bare|guarded)\b|\[[0-9a-f-]{36}\]|\(/\S+:\d+\)"
 )
 
 
 def capture(elsewhere: Callable[[], str] = str) -> None:
-    """Write each record down, whatever logger it comes from, and whatever its handlers do with it.
+    """Write each record to the journal, whatever its logger, and whatever the handlers do with it.
 
     Args:
-        elsewhere: returns the play of what is logged outside of the tasks of any. Default none.
+        elsewhere: returns the visit for what is logged outside of every visit's tasks. Default none.
     """
     handle = logging.Logger.handle
 
@@ -44,7 +44,7 @@ def capture(elsewhere: Callable[[], str] = str) -> None:
     logging.Logger.handle = caught  # type: ignore[method-assign]
     warnings.simplefilter("always", RuntimeWarning)  # for example "never awaited", on each side
     warnings.filterwarnings("always", "received data from websocket while listening for client disconnect")  # Litestar
-    # asgiref, of granian's `send`, which is no coroutine function; once only, so on one of the sides.
+    # asgiref warns of granian's `send`, which is not a coroutine function. It does so once, so only one side has it.
     warnings.filterwarnings("ignore", "async_to_sync was passed a non-async-marked callable")
     logging.captureWarnings(True)
     sys.unraisablehook = lambda args: write_down(f"unraisable {args.err_msg}", args.exc_value)
@@ -52,12 +52,12 @@ def capture(elsewhere: Callable[[], str] = str) -> None:
 
 
 def comparable(text: str) -> str:
-    """Return what is compared of a log line."""
+    """Return the part of a log line that is compared."""
     return VARYING.sub("…", text)
 
 
 def _play_of(exc: BaseException) -> str:
-    """Return the play in whose app it was raised: servers may log it in a context of their own."""
+    """Return the visit in whose app it was raised. Servers may log it in another context."""
     for one in _with_causes(exc, set()):
         for frame in _frames(one.__traceback__):
             if frame.f_globals.get("__name__") == served.__name__ and "play" in frame.f_locals:
@@ -80,7 +80,7 @@ def _frames(traceback: TracebackType | None) -> Iterator[Any]:
 
 
 def attribute_loop_errors() -> None:
-    """Let asyncio log "Task exception was never retrieved" in the context of that task."""
+    """Make asyncio log "Task exception was never retrieved" in the context of that task."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:  # trio

@@ -1,4 +1,4 @@
-"""What a server's process imports."""
+"""The module that a server's process imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plays an app on a server: bare, bare once more, and guarded."""
+"""Runs an app on a server: bare, bare once more, and guarded."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from asgi_wsguard.probe.servers import Running, Server, get, running
 
 PROCESS = "asgi_wsguard.compare.process:app"
 MARGIN = 5.0
-"""Seconds that a request to the process may take beyond those that it was asked to wait."""
+"""Seconds that a request to the process may take longer than it was asked to wait."""
 LATE = {"daphne": 1.1}
-"""Seconds. It looks once a second for apps that have ended, and logs only then what they raised."""
+"""Seconds until a server has logged what an app raised. Daphne (4.2.3) looks for ended apps once a second."""
 SOON = 0.1
-"""Seconds, for the others."""
+"""The same for all other servers."""
 
 
 @dataclass(frozen=True)
 class UsersApp:
-    """What is compared.
+    """The app to compare.
 
     Attributes:
         target: ``module:app``.
         factory: call it to get the app.
-        timeout: seconds that a client waits for what does not come, and that the app has to end after its client.
+        timeout: seconds that a client waits for anything, and that the app has to end after its client.
     """
 
     target: str
@@ -46,12 +46,12 @@ class UsersApp:
 
 @dataclass
 class Comparison:
-    """What was found on a server.
+    """The result on a server.
 
     Attributes:
         visits: how many clients visited each side.
-        denied: whether handshakes were denied, bare, and no websocket was open.
-        own: whether there is a guard in the app's stack, and so no other was added.
+        denied: whether the bare app denied handshakes, and opened no websocket.
+        own: whether the app's stack has a guard, so that no other was added.
         findings: the differences.
     """
 
@@ -65,46 +65,46 @@ def compare(server: Server, app: UsersApp, questions: Sequence[Question], client
     """Let clients visit the app on both sides.
 
     Args:
-        server: where it is served, by a process for each side, one after the other.
-        app: what is compared.
-        questions: what clients as those of `check` ask for.
-        clients: others.
+        server: the server. Each side has a process of its own, one after the other.
+        app: the app.
+        questions: the handshakes and messages of clients like those of `check`.
+        clients: more clients.
 
     Raises:
-        RuntimeError: the server did not start, with the app; its output is in the message.
+        RuntimeError: the server did not start with the app; its output is in the message.
     """
     with side(server, app, BARE) as bare:
         for question in questions:
             first = plain(question)
-            bare.play(first)
+            bare.visit(first)
             for client in others(question, bare.got(first)):
-                bare.play(client)
+                bare.visit(client)
         for client in clients:
-            bare.play(client)
+            bare.visit(client)
         bare.finish()
-    again = _played(server, app, BARE, bare.played)
+    again = _visited(server, app, BARE, bare.clients)
     which = OWN if bare.guarded else ADDED
-    found = _found((bare, again), _played(server, app, which, bare.played))
+    found = _found((bare, again), _visited(server, app, which, bare.clients))
     if not all(finding.better for finding in found):
-        # Once more: a machine that is busy for a moment makes differences, too.
-        parts = {finding.part for finding in _found((bare, again), _played(server, app, which, bare.played))}
+        # Once more: a busy moment of the machine makes differences, too.
+        parts = {finding.part for finding in _found((bare, again), _visited(server, app, which, bare.clients))}
         found = [finding for finding in found if finding.better or finding.part in parts]
-    got = [line for client in bare.played for line in bare.got(client)]
+    got = [line for client in bare.clients for line in bare.got(client)]
     denied = any(line.startswith(DENIED) for line in got) and not any(line.startswith(END) for line in got)
-    return Comparison(len(bare.played), denied, bare.guarded, found)
+    return Comparison(len(bare.clients), denied, bare.guarded, found)
 
 
-def _played(server: Server, app: UsersApp, which: str, clients: Sequence[Client]) -> Side:
-    with side(server, app, which) as played:
-        played.play_all(clients)
-    return played
+def _visited(server: Server, app: UsersApp, which: str, clients: Sequence[Client]) -> Side:
+    with side(server, app, which) as served:
+        served.visit_all(clients)
+    return served
 
 
 def _found(bare: tuple[Side, Side], guarded: Side) -> list[Finding]:
     texts = {**bare[0].texts, **guarded.texts}
     return [
         finding.with_texts(texts)
-        for client in guarded.played
+        for client in guarded.clients
         for finding in findings(
             client, [one.happened[client] for one in bare], guarded.happened[client], guarded.reports[client]
         )
@@ -113,7 +113,7 @@ def _found(bare: tuple[Side, Side], guarded: Side) -> list[Finding]:
 
 @contextlib.contextmanager
 def side(server: Server, app: UsersApp, which: str) -> Iterator[Side]:
-    """Serve the app on a side."""
+    """Serve one side."""
     with tempfile.TemporaryDirectory() as folder:
         journal = Path(folder, "journal")
         settings = json.dumps([app.target, app.factory, which, app.timeout])
@@ -126,15 +126,15 @@ class Side:
     """The app in a server's process.
 
     Attributes:
-        played: the clients, in order.
-        happened: what happened to each, once it is finished.
-        reports: the clauses of the guard's reports of each.
-        texts: what was logged, by what is compared of it.
+        clients: the clients that have visited, in order.
+        happened: what happened to each, once the side is finished.
+        reports: the clauses of the guard's reports about each.
+        texts: the log lines, by the part that is compared.
         guarded: whether a guard in the app's stack was bypassed.
     """
 
     def __init__(self, process: Running, journal: Path, timeout: float) -> None:
-        self.played: list[Client] = []
+        self.clients: list[Client] = []
         self.happened: dict[Client, Happened] = {}
         self.reports: dict[Client, list[str]] = {}
         self.texts: dict[str, str] = {}
@@ -144,10 +144,10 @@ class Side:
         self._timeout = timeout
         self._got: dict[Client, tuple[list[str], float]] = {}
 
-    def play(self, client: Client) -> None:
+    def visit(self, client: Client) -> None:
         """Let a client visit the app."""
-        number = len(self.played)
-        self.played.append(client)
+        number = len(self.clients)
+        self.clients.append(client)
         began = time.monotonic()
         try:
             self._ask(f"begin/{number}")
@@ -157,10 +157,10 @@ class Side:
             got = [DEAD]
         self._got[client] = got, time.monotonic() - began
 
-    def play_all(self, clients: Sequence[Client]) -> None:
-        """Let them visit, and finish."""
+    def visit_all(self, clients: Sequence[Client]) -> None:
+        """Let clients visit the app, and finish."""
         for client in clients:
-            self.play(client)
+            self.visit(client)
         self.finish()
 
     def got(self, client: Client) -> list[str]:
@@ -168,11 +168,11 @@ class Side:
         return self._got[client][0]
 
     def finish(self) -> None:
-        """Wait for the end of what the visits have left behind, and note what happened."""
+        """Wait until nothing is left of the visits, or time is up, and record what happened."""
         deadline = time.monotonic() + self._timeout
-        left = [self._left(number, deadline) for number, _ in enumerate(self.played)]
+        left = [self._left(number, deadline) for number, _ in enumerate(self.clients)]
         time.sleep(LATE.get(self._process.server.name, SOON))
-        for number, client in enumerate(self.played):
+        for number, client in enumerate(self.clients):
             texts = [text for _, text in entries(self._journal, "log", str(number))]
             self.texts.update((comparable(text), text) for text in texts)
             logs = sorted(map(comparable, texts))

@@ -1,4 +1,4 @@
-"""What is seen of a visit in the server's process: at the server, and at the app's own side of the guard."""
+"""Observes a visit in the server's process, at the server and on the app's side of the guard."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Visit:
         answered: whether the server was given an answer to the handshake.
         over: whether the connection is over, or the app has ended.
         sent: how many messages the app has sent.
-        received: how many messages of the client's the app has received.
+        received: how many of the client's messages the app has received.
         waiting: how many calls of its `receive` and `send` have not returned.
-        app: the innermost `Seen` that was called: with a guard in the app's stack there is one around it all, too.
+        app: the innermost `Seen` that was called. If the app's stack has a guard, there is one around it all, too.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Visit:
         self.sent = self.received = self.waiting = 0
 
     def take(self, message: Any) -> None:
-        """Note what the server is given."""
+        """Note a message that the server is given."""
         self.answered = True
         if message["type"] in ENDS and not message.get("more_body"):
             self.over = True
@@ -53,7 +53,7 @@ class Visit:
         if kind == ANSWERED:
             return self.answered
         assert kind == AT_REST
-        # Before the first message, anything that the app pushes will do.
+        # Before the first message, it is enough that the app sends something.
         pushes = said == "0" and self.sent > 1
         return self.answered and self.received >= int(said) and (self.waiting > 0 or pushes)
 
@@ -62,7 +62,7 @@ VISIT: ContextVar[Visit] = ContextVar("visit")
 
 
 class Seen:
-    """An app as it is called by the guard, or on the bare side by the server."""
+    """Wraps an app where the guard calls it, or on the bare side the server."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -81,7 +81,7 @@ class Seen:
 
 
 class Called:
-    """What an app receives and sends, noted in its visit unless there is another `Seen` inside."""
+    """Notes what an app receives and sends, unless there is another `Seen` inside."""
 
     def __init__(self, by: Seen, visit: Visit, receive: Any, send: Any) -> None:
         visit.app, visit.sent, visit.received, visit.waiting = by, 0, 0, 0
@@ -114,7 +114,7 @@ class Called:
 
 
 def watch_guards() -> None:
-    """See into each guard that is made from now on, and write its reports into the journal."""
+    """Observe each guard that is made from now on, and write its reports to the journal."""
     make = WebSocketGuardMiddleware.__init__
 
     @functools.wraps(make)

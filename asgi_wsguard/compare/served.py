@@ -1,4 +1,4 @@
-"""In a server's process: an app that is played, and what it leaves behind."""
+"""In the server's process: calls an app for a visit, and finds what the visit leaves behind."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from asgi_wsguard.compare.journal import PLAY
 from asgi_wsguard.testing import tasks
 
 connections: Counter[str] = Counter()
-"""How many websockets each play has."""
+"""The number of open websockets, by visit."""
 
 
 async def serve(play: str, app: Any, scope: Any, receive: Any, send: Any) -> None:
-    """Call the app. All tasks that it starts belong to the play."""
+    """Call the app. All tasks that it starts belong to the visit."""
     PLAY.set(play)
     connections[play] += scope["type"] == "websocket"
     try:
@@ -23,12 +23,12 @@ async def serve(play: str, app: Any, scope: Any, receive: Any, send: Any) -> Non
 
 
 def left(play: str) -> list[str]:
-    """Return the connections and the tasks of a play that are still there."""
+    """Return the connections and the tasks of a visit that still exist."""
     running = [task.coroutine for task in tasks.running() if task.context.get(PLAY) == play]
     names = (getattr(coroutine, "__qualname__", type(coroutine).__name__) for coroutine in running)
     return ["connection"] * connections[play] + sorted(names)
 
 
 def end(side: str) -> None:
-    """Cancel what a side has left behind, so that it does not disturb the other one."""
+    """Cancel the tasks that a side has left behind, so that they do not disturb the other side."""
     tasks.cancel([task for task in tasks.running() if task.context.get(PLAY, "").startswith(side)])

@@ -1,4 +1,4 @@
-"""Whether a difference is an improvement."""
+"""Decides whether a difference is an improvement."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GUARDS_OWN = re.compile(r"[A-Z]+ asgi_wsguard: \[wsguard-(\w+)\]")
 LOST = (DEAD, NOTHING, CUT, ILLEGAL, "end 1005 ", "end 1006 ", "exit status ")
 """A client was left without an answer, or without a close."""
 CRASHED = ("denied 5", "end 1011 ")
-"""What servers make of an app that crashed or returned, each in its own way."""
+"""The answers of servers to an app that crashed or returned, each in its own way."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Finding:
 
     Attributes:
         client: the client.
-        difference: what is not the same.
+        difference: what differs.
         clauses: the clauses of the contract that the guard applied.
         better: whether it is an improvement.
     """
@@ -35,11 +35,11 @@ class Finding:
 
     @property
     def part(self) -> tuple[Client, str]:
-        """What is not the same."""
+        """The client, and the part that differs."""
         return self.client, self.difference.part
 
     def with_texts(self, texts: Mapping[str, str]) -> Finding:
-        """Return it with the log lines as they were, by what is compared of them."""
+        """Return it with the full log lines, given by the parts that are compared."""
         bare, guarded = self.difference.bare, self.difference.guarded
         if self.difference.part != "logs":
             return self
@@ -52,9 +52,9 @@ def findings(client: Client, bare: Sequence[Happened], guarded: Happened, report
 
     Args:
         client: the client.
-        bare: what happened without the guard, each time that it ran. What differs there is not the guard's doing.
+        bare: what happened without the guard, each time that it ran. What differs between these is ignored.
         guarded: what happened with it.
-        reports: the clauses of each of the guard's reports.
+        reports: the clauses of each report of the guard.
     """
     first, *more = bare
     varies = {part for other in more for part in differences(first, other)}
@@ -79,7 +79,7 @@ def _finding(client: Client, difference: Difference, clauses: tuple[str, ...]) -
 
 
 def _is_better_answer(bare: Sequence[str], guarded: Sequence[str]) -> bool:
-    """Return whether a client that was left without an answer, or saw a crash, got the same and then a better end."""
+    """Return whether a client that got no answer, or saw a crash, got the same messages and then a better end."""
     *before, end = bare or [CUT]
     same = len(guarded) > len(before) and list(guarded[: len(before)]) == before
     return same and end.startswith((*LOST, *CRASHED)) and not any(line.startswith(LOST) for line in guarded)

@@ -1,1 +1,1 @@
-"""The demo: a page on which a browser opens websockets to misbehaving apps, bare and guarded, and shows what it saw."""
+"""The demo: a page where a browser opens websockets to misbehaving apps, bare and guarded, and shows what it saw."""

@@ -1,7 +1,7 @@
-"""The demo's ASGI app: the page's files, and the probe's app, with a separate account of each visit.
+"""The demo's ASGI app: the page's files, and the probe's app, which here keeps the visits apart.
 
-``GET /scenarios.json`` returns the scenarios of the page. ``GET /left/<visit>/<seconds>`` is the probe's, with only the
-tasks of that visit, because many may run at once, and with the status of the server's answer to the handshake.
+``GET /scenarios.json`` returns the scenarios of the page. ``GET /left/<visit>/<seconds>`` is as in the probe's app, but
+has only the tasks of that visit, because many may run at once, and the status of the server's answer to the handshake.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ HEADERS = (
 )
 
 LISTENS: dict[str, str] = {}
-"""The ``host`` that the user has the demo listen on, by name."""
+"""The ``host`` that the demo listens on, if the user gave a name."""
 
 _running: dict[str, int] = {}
-"""The visits whose app runs, each with the id of the task that the server runs it in."""
+"""The visits whose app is running, each with the id of the task that the server runs it in."""
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve the page and its websockets, but nothing to foreign pages."""
+    """Serve the page and its websockets, and nothing to other sites' pages."""
     if scope["type"] != "lifespan" and not _is_own(scope):
         await _refuse(scope, send)
     elif scope["type"] == "websocket":
@@ -61,9 +61,9 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _is_own(scope: Scope) -> bool:
-    """Return whether the browser addressed this server by a name that nobody else can give it.
+    """Return whether the browser addressed this server by a name that no attacker can choose.
 
-    A foreign page has another origin. A name that was rebound to this address (DNS rebinding) is not an IP address.
+    Another site's page has another origin. A name rebound to this address (DNS rebinding) is not an IP address.
     """
     headers = {name.lower(): value.decode("latin-1").lower() for name, value in scope["headers"]}
     host, origin = headers.get(b"host", "localhost"), headers.get(b"origin")

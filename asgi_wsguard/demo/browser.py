@@ -1,4 +1,4 @@
-"""The probe's scenarios that a browser can run, and what it must see of each behind the guard."""
+"""The probe's scenarios that a browser can run, and what the browser must see behind the guard."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from asgi_wsguard.probe.client.observation import ABNORMAL
 from asgi_wsguard.probe.model import Closed, Cut, Denied, OneOf, Outcome, Scenario, Until, Vanish
 
 CANNOT: dict[str, Callable[[Scenario], bool]] = {
-    "offer a subprotocol, and take an answer without one": lambda scenario: bool(scenario.offers),
+    "offer a subprotocol, and accept an answer without one": lambda scenario: bool(scenario.offers),
     "read nothing for a while": lambda scenario: any(isinstance(step, Until) for step in scenario.steps),
     "leave an open websocket without a close frame": lambda scenario: any(
         isinstance(step, Vanish) for step in scenario.steps
     ),
     "reset a connection": lambda scenario: any(isinstance(step, Vanish) and step.reset for step in scenario.early),
-    "hang up as soon as it has asked": lambda scenario: isinstance((*scenario.early, None)[0], Vanish),
+    "hang up right after its request": lambda scenario: isinstance((*scenario.early, None)[0], Vanish),
 }
-"""What a client does that a browser cannot, and whether a scenario needs it."""
+"""What a browser cannot do, and whether a scenario needs it."""
 
 
 def obstacle(scenario: Scenario) -> str:
-    """Return the part of the scenario that a browser cannot do; an empty string if it can run it."""
+    """Return what the scenario needs and a browser cannot do; empty if a browser can run it."""
     return next((what for what, needs in CANNOT.items() if needs(scenario)), "")
 
 
@@ -43,7 +43,7 @@ def described(scenario: Scenario) -> dict[str, Any]:
 
 
 def promised(outcome: Outcome) -> Iterator[str]:
-    """Describe in a few words what the client may get; each of these is right."""
+    """Describe in a few words the outcomes for the client that are right."""
     if isinstance(outcome, OneOf):
         for one in outcome.outcomes:
             yield from promised(one)
@@ -52,13 +52,13 @@ def promised(outcome: Outcome) -> Iterator[str]:
     elif isinstance(outcome, Denied):
         yield f"refused with {outcome.status}"
     else:
-        yield "cut" if isinstance(outcome, Cut) else "nobody waits"
+        yield "cut" if isinstance(outcome, Cut) else "the client left"
 
 
 def seen(outcome: Outcome) -> Iterator[dict[str, Any]]:
-    """Describe what a browser sees when a client gets that; each of these is right.
+    """Return what a browser may see for such an outcome; each entry is right.
 
-    A browser does not reveal how a handshake was rejected. `status` is the server's answer, if it is the same on all.
+    A browser does not reveal how a handshake was rejected. `status` is the server's answer, if all servers agree.
     """
     if isinstance(outcome, OneOf):
         for one in outcome.outcomes:

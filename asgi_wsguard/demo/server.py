@@ -14,7 +14,7 @@ from asgi_wsguard.demo.wire import Overheard
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there.
+    """Return a listening socket.
 
     Raises:
         OSError: the host is unknown, or the port is taken.
@@ -25,7 +25,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def serve(listener: socket.socket) -> None:
-    """Serve until Ctrl-C. The faults of the apps are shown on the page, and not logged here."""
+    """Serve until Ctrl-C. The page shows the faults of the apps, so they are not logged."""
     websockets: Any = AutoWebSocketsProtocol
     config = uvicorn.Config(
         app,

@@ -8,7 +8,7 @@ from typing import Any, Callable
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 (\d{3}) ")
 
 statuses: dict[str, int] = {}
-"""By the number of the visit, which ends the path of its websocket."""
+"""The status, by the number of the visit, with which the path of its websocket ends."""
 
 
 class Overheard:

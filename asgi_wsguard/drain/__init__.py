@@ -197,11 +197,11 @@ class Drainer:
             run.ended(connection)
 
     def served(self) -> None:
-        """Note that the server stops, or has no lifespan: the app's is over."""
+        """Note that the app's lifespan is over: the server is stopping, or does not support lifespan."""
         self._on_signal.restore()
 
     def overran(self, connection: Drainable) -> None:
-        """Note that the app is being cancelled, as it went on after the end."""
+        """Note that the app is being cancelled, because it kept running after the end."""
         for run in tuple(self._runs):
             run.overran(connection)
 

@@ -19,7 +19,7 @@ class Schedule(Generic[T]):
 
     Args:
         things: the things that get a turn.
-        begins: the begin of the time.
+        begins: the beginning of the time.
         spread: its length, in seconds.
         random: the random generator.
     """

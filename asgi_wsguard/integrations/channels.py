@@ -1,4 +1,4 @@
-"""Django Channels: its routers pass on copies of the scope, so the route is looked up again."""
+"""Django Channels: its routers pass copies of the scope to the app, so the route is looked up again."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ MOST = 100
 """The number of routes, error texts, and close codes of the app that an observer distinguishes."""
 
 PROTOCOL_CODES = range(1000, 1016)
-"""The close codes that RFC 6455 and its registry define. A client may send four thousand others."""
+"""The close codes that RFC 6455 and its registry define. A client may send thousands of others."""
 
 ACCEPTED = "accepted"
 """The outcome of a handshake after which the websocket was open. The outcome of that is another metric."""
@@ -124,7 +124,7 @@ METRICS = (OPEN_CONNECTIONS, OUTLIVING_APPS, HANDSHAKES, HANDSHAKE_DURATION, CON
 
 
 def translated(name: str) -> str:
-    """Return what Prometheus calls a metric or label of OpenTelemetry's, but for the metric's unit and ``_total``."""
+    """Return Prometheus' name for a metric or label of OpenTelemetry, without the metric's unit and ``_total``."""
     return name.replace(".", "_")
 
 
@@ -153,7 +153,7 @@ class Metrics(abc.ABC):
 
     @abc.abstractmethod
     def _bind(self, metric: Metric, labels: Labels) -> Record:
-        """Return what records in the metric with these labels."""
+        """Return the function that records in the metric with these labels."""
 
     def _record(self, metric: Metric, amount: float, *labels: str | int) -> None:
         record = self._records.get((metric, labels))

@@ -1,4 +1,4 @@
-"""Metrics by OpenTelemetry's API. The extra ``otel`` brings it; SDK and exporters are the program's to choose."""
+"""Metrics through OpenTelemetry's API, which the extra ``otel`` installs. The program chooses SDK and exporters."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .metrics import METRICS, Kind, Labels, Metric, Metrics, Record
 
 
 class OpenTelemetryMetrics(Metrics):
-    """An observer that gives its figures to OpenTelemetry.
+    """An observer that records the metrics with OpenTelemetry.
 
-    Those with the same provider count together.
+    Observers with the same provider share their metrics.
 
     Args:
-        meter_provider: whose meter to use. Default: the global one, also if that is set later.
+        meter_provider: the provider of the meter. Default: the global one, even if that is set later.
     """
 
     def __init__(self, meter_provider: MeterProvider | None = None) -> None:
@@ -34,7 +34,7 @@ Attributes = dict[str, "str | int"]
 Bind = Callable[[Attributes], Record]
 
 
-@functools.lru_cache  # a second instrument of the same name would not be asked
+@functools.lru_cache  # the SDK would ignore a second instrument of the same name
 def _instruments(meter_provider: MeterProvider | None) -> dict[Metric, Bind]:
     meter = get_meter("asgi_wsguard", __version__, meter_provider)
     return {metric: _instrument(meter, metric) for metric in METRICS}
@@ -54,7 +54,7 @@ def _instrument(meter: Meter, metric: Metric) -> Bind:
 
 
 class _Counts:
-    """The series of one instrument, which the SDK asks for when it collects: telling it each time costs 5 µs more."""
+    """The series of one instrument. The SDK reads them when it collects, which saves 5 µs for each change."""
 
     def __init__(self) -> None:
         self._series: dict[frozenset[tuple[str, str | int]], _Count] = {}

@@ -1,4 +1,4 @@
-"""Metrics by Prometheus' own client, in one process or in several. The extra ``prometheus`` brings it."""
+"""Metrics through Prometheus' own client, which the extra ``prometheus`` installs, in one process or in several."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Collector = Union[Counter, Gauge, Histogram]
 
 
 class PrometheusMetrics(Metrics):
-    """An observer that keeps its figures in a registry of Prometheus' client.
+    """An observer that keeps the metrics in a registry of Prometheus' client.
 
-    Those with the same registry count together.
+    Observers with the same registry share their metrics.
 
     Args:
-        registry: where to keep them. Default: the client's own.
+        registry: the registry. Default: the client's own.
     """
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -30,7 +30,7 @@ class PrometheusMetrics(Metrics):
         return series.observe if isinstance(series, Histogram) else series.inc
 
 
-@functools.lru_cache  # a registry takes each name once
+@functools.lru_cache  # a registry accepts each name only once
 def _collectors(registry: CollectorRegistry) -> dict[Metric, Collector]:
     return {metric: _collector(metric, registry) for metric in METRICS}
 

@@ -12,7 +12,7 @@ from ..rules.denial import DenialResponse, sendable
 from ..rules.lifecycle import Answer
 
 # Since 1.10, a task that sends after another task got the disconnect gets this one, a RuntimeError. An app that sends
-# after its own close gets it, too, and that is a mistake.
+# after its own close gets it, too, which is a mistake.
 _WebSocketDisconnected: Any = getattr(websockets, "WebSocketDisconnected", ())
 # Exists since 0.21.
 _WebSocketException: Any = getattr(exceptions, "WebSocketException", ())

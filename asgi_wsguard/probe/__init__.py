@@ -1,1 +1,1 @@
-"""The probe: one list of misbehaving apps, one list of servers, and a strict client that sees what comes of them."""
+"""The probe: one list of misbehaving apps, one list of servers, and a strict client that observes the results."""

@@ -2,9 +2,9 @@
 
 ``/bare/<scenario>/<visit>`` and ``/guarded/<scenario>/<visit>`` are websockets, and so is ``/raising/...``, where the
 guard leaves a denial to the crash path of a server without the extension. ``GET /reached/<visit>/<seconds>/<note>``
-waits until its app has noted that, or has ended; ``GET /left/<visit>/<seconds>`` waits for the end, and tells what the
-visit has left behind; ``GET /`` tells that the server answers. Old servers in other environments serve it too: it
-imports the standard library, anyio and asgi_wsguard only.
+waits until the visit's app has noted this, or has ended. ``GET /left/<visit>/<seconds>`` waits for the end, and returns
+what the visit has left behind. ``GET /`` shows that the server answers. Old servers in other environments serve it too,
+so it imports only the standard library, anyio and asgi_wsguard.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _visits: dict[str, Visit] = {}
 
 
 class _VisitLog(logging.Handler):
-    """Keep each log line of the guard with the visit it is about."""
+    """Adds each log line of the guard to the visit that it is about."""
 
     def emit(self, record: logging.LogRecord) -> None:
         visit = VISIT.get(None)
@@ -46,7 +46,7 @@ _logger.addHandler(_VisitLog())
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve the scenarios, and tell what they left behind."""
+    """Serve the scenarios, and report what they left behind."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
     elif scope["type"] == "http":
@@ -64,7 +64,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 @cache
 def _served(kind: str, name: str) -> App:
-    """Return a scenario's app: one for all its visits, with one guard."""
+    """Return a scenario's app, the same one, with the same guard, for all of its visits."""
     scenario = _BY_NAME[name]
     served = scenario.app
     if kind != "bare":
@@ -110,16 +110,16 @@ async def _http(scope: Scope, receive: Receive, send: Send) -> None:
     elif asked == "reached":
         await _reached(*more)
     else:
-        _new_tasks()  # what is there before the first visit is no visit's
+        _new_tasks()  # tasks from before the first visit do not count
     await respond(send, answer)
 
 
-# What is not a websocket passes the guard on every server, too (E5).
+# Other scopes than websockets pass through the guard on every server, too (E5).
 _guarded_http = WebSocketGuardMiddleware(_http)
 
 
 async def _reached(number: str, seconds: str, note: str) -> None:
-    """Wait until the app has noted that, or has ended, but no longer than so many seconds."""
+    """Wait until the app has noted this, or has ended, or time is up."""
 
     def reached() -> bool:
         visit = _visits.get(number)
@@ -129,12 +129,12 @@ async def _reached(number: str, seconds: str, note: str) -> None:
 
 
 async def left(number: str, seconds: float, tasks: Callable[[], Counter[str]]) -> dict[str, Any]:
-    """Wait until nothing is left of a visit, then tell what there is, and stop its app.
+    """Wait until nothing is left of a visit, or time is up; then return what is left, and stop the app.
 
     Args:
-        number: the visit's, as in its path.
-        seconds: how long to wait at most.
-        tasks: counts the tasks, by name, that have been left behind.
+        number: the number of the visit, as in its path.
+        seconds: the longest time to wait.
+        tasks: counts the tasks that are left behind, by name.
     """
 
     def ended() -> bool:
@@ -173,7 +173,7 @@ _usual: Counter[str] | None = None
 
 
 def _new_tasks() -> Counter[str]:
-    """Count the tasks beyond those the server always has: the fewest ever seen while it serves this very request."""
+    """Count the tasks beyond those that the server always has, which are the fewest ever seen during such a request."""
     global _usual
     tasks = Counter(_task_names())
     _usual = tasks if _usual is None else _usual & tasks
@@ -203,5 +203,5 @@ def _trio_task_names() -> Iterator[str]:
 
 
 def _name(task: asyncio.Task[Any]) -> str:
-    name = task.get_name()  # anyio gives its tasks a telling one
+    name = task.get_name()  # anyio gives its tasks meaningful names
     return getattr(task.get_coro(), "__qualname__", name) if name.startswith("Task-") else name

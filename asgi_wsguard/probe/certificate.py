@@ -1,4 +1,4 @@
-"""A certificate for a server over QUIC, which is always encrypted."""
+"""A certificate for a server over QUIC, where encryption is mandatory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME = "localhost"
 
 
 def self_signed(folder: Path) -> TLS:
-    """Write a certificate for this machine, and its key, and return how a client makes sure of it."""
+    """Write a certificate for this machine, and its key, and return how a client verifies it."""
     # aioquic needs cryptography, so it is there.
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization

@@ -1,4 +1,4 @@
-"""What servers do otherwise, whatever a guard does: what else is expected of a scenario, by its name."""
+"""Differences between servers that no guard can change: what to expect of a scenario instead, by its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from asgi_wsguard.probe.model import Closed, Denied, Gone, OneOf, Until, Vanish
 Differences = Mapping[str, Mapping[str, Any]]
 
 REFUSED = "invalid close code"
-"""In the text of the exception by which daphne refuses one."""
+"""A part of the text of daphne's exception for a close code."""
 
 
 NEVER_STUCK: Mapping[str, Any] = {
@@ -20,20 +20,20 @@ NEVER_STUCK: Mapping[str, Any] = {
     "client_waits": 0.0,
     "steps": (),
 }
-"""It takes all that the app sends, and keeps what the client does not read."""
+"""For a server that takes all that the app sends, and buffers what the client does not read."""
 
 CUT_SHORT: Differences = {"closes-and-left": {"client_gets": OneOf((Closed(4001), Closed(1000), Closed(1006)))}}
-"""It takes the client's close for the answer to its own, and cuts the connection before that one is out."""
+"""For a server that takes the client's close as the answer to its own, and cuts the connection before it sends that."""
 
 UVICORN_WEBSOCKETS: Differences = {
-    # It answers as soon as the denial begins, and takes what there is of the body for the whole.
+    # It answers as soon as the denial begins, with as much of the body as there is.
     "raises-inside-body": {"client_gets": Denied(401, body=b"half")},
-    # It takes no message while another one is stuck.
+    # It refuses a message while another one is stuck.
     "returns-in-vain": {"logs": "ERROR O1", "raises": "AssertionError"},
 }
 
 HYPERCORN_HTTP2: Differences = {
-    # It forgets the stream with its close frame, and stumbles over the client's, which cancels the app.
+    # It forgets the stream after its own close frame, and fails on the client's, which cancels the app.
     "waits-until-left": {"logs": "DEBUG O3", "app_stays": 0.0},
     "ignores-everything": {"logs": "DEBUG O3", "app_stays": 0.0},
     "pushes-until-left": {"logs": None, "app_stays": 0.0},
@@ -66,7 +66,7 @@ GRANIAN: Differences = {
         name: {"client_gets": Denied(401, body=b""), "logs": "ERROR H7", "raises": "RuntimeError"}
         for name in ("denies", "returns-inside-body", "raises-inside-body")
     },
-    # It tells nobody that the client has left before the handshake is answered, and refuses the answer then.
+    # Before the handshake is answered, it does not tell the app that the client has left. It refuses the answer then.
     **{
         name: {"app_sees": ("waiting",), "logs": "ERROR H4", "raises": "RuntimeError"}
         for name in ("accepts-too-late", "accepts-after-reset", "denies-too-late")
@@ -94,8 +94,8 @@ AFTER_A_CLOSE = (
 )
 """Over HTTP/3 hypercorn forgets a stream with the client's close frame, and when its app has ended.
 
-What the client sends on it after that, be it only the end of the stream, is a KeyError which ends the task that serves
-QUIC: all apps there are cancelled, and no client is answered any more.
+Whatever the client then sends on the stream, even if only its end, raises a `KeyError` that ends the task that serves
+QUIC. All of its apps are cancelled, and no client is answered any more.
 """
 
 UNSEEN = (
@@ -107,7 +107,7 @@ UNSEEN = (
     "waits-until-hung-up",
     "waits-until-reset",
 )
-"""Over HTTP/3 it tells no app that its client has left without a close frame: the app stays, with the guard as well."""
+"""Over HTTP/3 hypercorn does not tell an app that its client left without a close frame. It stays, guarded or not."""
 
 HYPERCORN_HTTP3: Differences = {
     **dict.fromkeys(AFTER_A_CLOSE, CANCELLED),
@@ -117,7 +117,7 @@ HYPERCORN_HTTP3: Differences = {
         for name in ("accepts-after-reset", "accepts-too-late", "denies-too-late")
     },
     "never-decides": {"logs": "ERROR H4"},
-    "has-company": OUTLIVES,  # the company does
+    "has-company": OUTLIVES,  # the other client's app does
     # It never ends the stream of an app that crashed.
     "raises-inside-body": {"client_gets": Gone(), "early": (Until(), Vanish())},
     "lives-on": {"logs": None},

@@ -1,4 +1,4 @@
-"""What a scenario is made of: an app, what its client does, and the result that it must have."""
+"""The parts of a scenario: an app, the steps of its client, and the expected result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Send = Callable[[Message], Coroutine[Any, Any, None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-# What the client does.
+# The client's steps.
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Vanish:
     """Cut the connection without a close frame."""
 
     reset: bool = True
-    """By a reset; otherwise the end of the stream comes after what was sent."""
+    """By a reset; else by the end of the stream, after what was sent."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Until:
     """Read nothing until the app has noted this, or has ended."""
 
     note: str = ""
-    """Empty: wait for its end."""
+    """Empty: until it has ended."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,16 @@ Early = Union[Until, Pause, Vanish]
 Step = Union[Say, Hear, Leave, Vanish, Until, Pause]
 
 
-# What the client must get.
+# The outcome for the client.
 
 
 @dataclass(frozen=True)
 class Denied:
-    """The handshake is refused; the status is 403 where the server has no denial extension."""
+    """The handshake is denied. The status is 403 where the server has no denial extension."""
 
     status: int
     body: bytes | None = b""
-    """`None`: whatever the server likes."""
+    """`None`: any text of the server's."""
     headers: tuple[tuple[str, str], ...] = ()
 
 
@@ -84,7 +84,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Refused:
-    """The answer is illegal, and the client refuses it. No scenario wants it; some old servers cannot do better."""
+    """The answer is illegal, and the client refuses it. No scenario expects this, but some old servers do it."""
 
     fault: str
 
@@ -96,17 +96,17 @@ class Closed:
     code: int
     reason: str = ""
     messages: tuple[str | bytes, ...] | None = ()
-    """`None`: as many as the server sent."""
+    """`None`: any number."""
 
 
 @dataclass(frozen=True)
 class Gone:
-    """The client itself has left, and waits for nothing."""
+    """The client has left, and waits for nothing."""
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """Two things happen at once: each of these is right."""
+    """One of several, because two things happen at once."""
 
     outcomes: tuple[Outcome, ...]
 
@@ -116,7 +116,7 @@ Outcome = Union[Denied, Cut, Refused, Closed, Gone, OneOf]
 
 @dataclass(frozen=True)
 class Scenario:
-    """One situation."""
+    """One misbehaving app, its client, and the expected result."""
 
     name: str
     clause: str
@@ -124,27 +124,27 @@ class Scenario:
     app: App
     client_gets: Outcome
     app_sees: tuple[str, ...] | None = ()
-    """What the app noted; `None`: it depends."""
+    """The app's notes; `None`: any."""
     raises: str | None = ""
-    """The exception that reaches the server, and shows in its log; `None`: it depends."""
+    """The exception that reaches the server, and shows in its log; `None`: any."""
     logs: str | None = ""
-    """The level and the clause of the line that the guard logs; `None`: it depends."""
+    """The level and the clause of the guard's log line; `None`: any."""
     dropped: Mapping[str, Any] = field(default_factory=dict)
-    """What else is expected where the server's ASGI version drops what is sent after the end (O7)."""
+    """What to expect instead where the server's ASGI version drops what is sent after the end (O7)."""
     early: tuple[Early, ...] = ()
-    """What the client does before it waits for the answer to its handshake."""
+    """The client's steps before it waits for the answer to its handshake."""
     steps: tuple[Step, ...] = ()
-    """What it does on the open websocket."""
+    """Its steps on the open websocket."""
     offers: tuple[str, ...] = ()
     """The subprotocols that the client offers."""
     guards: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Of the guard."""
+    """The guard's options."""
     client_waits: float = 0.0
-    """The client is done after so many seconds, not earlier."""
+    """The client is done after this many seconds, not earlier."""
     app_stays: float = 0.0
-    """The app has ended after so many seconds, not earlier."""
+    """The app has ended after this many seconds, not earlier."""
     outlives: bool = False
-    """The server tells the app nothing of its client's leaving, so that it runs on: nothing is asked of it."""
+    """The server does not tell the app that its client has left, so the app keeps running. It is not judged."""
     company: bool = False
-    """Another client is there already, and stays meanwhile."""
+    """Another client is connected before, and stays meanwhile."""

@@ -1,4 +1,4 @@
-"""The answer to a plain request."""
+"""The answer to an HTTP request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 async def respond(send: Send, answer: Any) -> None:
-    """Send it as JSON."""
+    """Send it, as JSON."""
     body = json.dumps(answer).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -1,6 +1,6 @@
 """The results of the scenarios on each server, bare and guarded: as objects, and as JSON.
 
-Version 1 of the JSON, where everything is there always:
+Version 1 of the JSON, in which every key is always there:
 
     {
      "version": 1,
@@ -20,7 +20,7 @@ Version 1 of the JSON, where everything is there always:
     }
 
 Each of `bare` and `guarded` is ``{"client": "500", "seconds": 0.01, "left": "", "faults": []}``: what the client got,
-for how long it waited, what stayed behind in the server, and where that is not the contract.
+how long it waited, what stayed behind in the server, and the deviations from the contract.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from asgi_wsguard.probe.play import Result, describe
+from asgi_wsguard.probe.judge import Result, describe
 from asgi_wsguard.probe.scenarios import SCENARIOS
 
 VERSION = 1
@@ -45,11 +45,11 @@ class Cell:
     client: str
     """What the client got, in a few words."""
     seconds: float
-    """For how long it waited."""
+    """How long it waited."""
     left: str
-    """What stayed behind in the server: ``"app"``, or ``"2 tasks"``. It may be ``"dead"`` itself; empty: nothing."""
+    """What stayed behind in the server: ``"app"``, ``"2 tasks"``, or nothing; ``"dead"`` if the server itself ended."""
     faults: tuple[str, ...] = ()
-    """Where the contract did not hold."""
+    """The deviations from the contract."""
 
     @property
     def holds(self) -> bool:
@@ -66,27 +66,27 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Played:
+class ServerResults:
     """The results of the scenarios on one server."""
 
     versions: Mapping[str, str]
-    """Of the packages that make the server."""
+    """The versions of the server's packages."""
     results: Mapping[str, Pair]
-    """By the name of the scenario."""
+    """The results, by the name of the scenario."""
 
 
 @dataclass(frozen=True)
 class Results:
     """The results of the scenarios on all servers."""
 
-    servers: Mapping[str, Played]
-    """By the name of the server."""
+    servers: Mapping[str, ServerResults]
+    """The results, by the name of the server."""
     date: str = field(default_factory=lambda: datetime.date.today().isoformat())
     python: str = field(default_factory=platform.python_version)
 
 
 def cell(result: Result) -> Cell:
-    """Return what is told of a result."""
+    """Return the cell for a result."""
     return Cell(describe(result.seen), round(result.seen.seconds, 2), _left(result.left), tuple(result.faults))
 
 
@@ -100,13 +100,13 @@ def _left(left: Mapping[str, Any]) -> str:
 
 
 def to_json(results: Results) -> str:
-    """Write the results down, with a line for each scenario on each server."""
+    """Return the results as JSON, with a line for each scenario on each server."""
     servers = {
         name: {
-            "versions": played.versions,
-            "results": {scenario: asdict(pair) for scenario, pair in played.results.items()},
+            "versions": server.versions,
+            "results": {scenario: asdict(pair) for scenario, pair in server.results.items()},
         }
-        for name, played in results.servers.items()
+        for name, server in results.servers.items()
     }
     scenarios = {scenario.name: {"clause": scenario.clause, "title": scenario.title} for scenario in SCENARIOS}
     head = {"version": VERSION, "date": results.date, "python": results.python}
@@ -114,7 +114,7 @@ def to_json(results: Results) -> str:
 
 
 _DEPTH = 4
-"""What is deeper stays on its line."""
+"""The depth down to which lines are broken."""
 
 
 def _indented(value: Any, depth: int = 0) -> str:
@@ -125,23 +125,23 @@ def _indented(value: Any, depth: int = 0) -> str:
 
 
 def from_json(text: str) -> Results:
-    """Read what `to_json` has written.
+    """Return the results in a text that `to_json` has written.
 
     Raises:
-        ValueError: it is of another version, or no JSON.
+        ValueError: the text is of another version, or not JSON.
     """
     read = json.loads(text)
     if read["version"] != VERSION:
         raise ValueError(f"these results are of version {read['version']}, not {VERSION}")
     servers = {
-        name: Played(
-            played["versions"],
+        name: ServerResults(
+            server["versions"],
             {
                 scenario: Pair(_cell(**pair["bare"]), _cell(**pair["guarded"]))
-                for scenario, pair in played["results"].items()
+                for scenario, pair in server["results"].items()
             },
         )
-        for name, played in read["servers"].items()
+        for name, server in read["servers"].items()
     }
     return Results(servers, read["date"], read["python"])
 

@@ -1,4 +1,4 @@
-"""Play scenarios on servers, side by side, without the guard and with it."""
+"""Runs scenarios on servers in parallel, without the guard and with it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable
 
+from asgi_wsguard.probe.judge import PATIENCE, Result, run_scenario
 from asgi_wsguard.probe.model import Scenario
-from asgi_wsguard.probe.play import PATIENCE, Result, play
-from asgi_wsguard.probe.results import Cell, Pair, Played, Results, cell
+from asgi_wsguard.probe.results import Cell, Pair, Results, ServerResults, cell
 from asgi_wsguard.probe.servers import Running, Server, running, stop
 
 AT_ONCE = 2 * (os.cpu_count() or 1)
-"""Processes of servers. They wait more than they work."""
+"""The number of server processes. They mostly wait."""
 
 BARE_PATIENCE = 1.5
-"""Seconds. Without the guard many a client waits forever; daphne answers after a second at the latest."""
+"""Seconds. Without the guard, many clients would wait forever. Daphne answers within a second."""
 
 
 class Series:
     """The scenarios on one server, one after the other, without the guard or with it.
 
-    What hung or stayed behind may harm what comes next. So the server is restarted then.
+    The server is restarted after a scenario that hung or left something behind, which might affect the next one.
     """
 
     def __init__(
@@ -35,14 +35,14 @@ class Series:
         done: Callable[[], object] = lambda: None,
         **how: Any,
     ) -> None:
-        """Prepare it.
+        """Prepare the series.
 
         Args:
             server: the server.
-            scenarios: what to play.
+            scenarios: the scenarios to run.
             guarded: with the guard around each app.
             done: called after each scenario.
-            how: the interpreter and the environment variables, as for `running`.
+            how: the interpreter and the environment variables; see `running`.
         """
         self.server = server
         self.guarded = guarded
@@ -52,8 +52,8 @@ class Series:
         self._serving: Running | None = None
         self._stopped = False
 
-    def play(self) -> dict[str, Cell]:
-        """Play the scenarios, and return the result of each, by its name.
+    def run(self) -> dict[str, Cell]:
+        """Run the scenarios, and return the result of each, by its name.
 
         Raises:
             RuntimeError: the server did not start; its output is in the message.
@@ -61,7 +61,7 @@ class Series:
         return {result.scenario.name: cell(result) for result in self.results()}
 
     def results(self) -> Iterator[Result]:
-        """Play the scenarios, and yield the result of each; raise as `play` does."""
+        """Run the scenarios, and yield the result of each; raise as `run` does."""
         patience = PATIENCE if self.guarded else BARE_PATIENCE
         with contextlib.ExitStack() as stack:
             for scenario in self._scenarios:
@@ -69,7 +69,7 @@ class Series:
                     self._serving = stack.enter_context(running(self.server, patience=0.0, **self._how))
                 if self._stopped:
                     break
-                result = play(self._serving, scenario, guarded=self.guarded, patience=patience)
+                result = run_scenario(self._serving, scenario, guarded=self.guarded, patience=patience)
                 if result.seen.hung or cell(result).left or not self.server.lasts:
                     stack.close()
                     self._serving = None
@@ -77,7 +77,7 @@ class Series:
                 yield result
 
     def stop(self) -> None:
-        """End it at once, from another thread."""
+        """End the series at once, from another thread."""
         self._stopped = True
         if self._serving is not None:
             stop(self._serving.process, patience=0.0)
@@ -86,21 +86,21 @@ class Series:
 def run(
     servers: Sequence[Server], scenarios: Sequence[Scenario], done: Callable[[], object]
 ) -> tuple[Results, dict[str, str]]:
-    """Play the scenarios on the servers.
+    """Run the scenarios on the servers.
 
     Args:
-        servers: all installed.
-        scenarios: what to play.
-        done: called whenever a scenario has been played, twice for each on each server; from any thread.
+        servers: the servers, which must be installed.
+        scenarios: the scenarios to run.
+        done: called whenever a scenario has run, twice for each on each server; from any thread.
 
     Returns:
-        The results; and of each server that did not start, what it said.
+        The results, and for each server that did not start, its output.
     """
     series = [Series(server, scenarios, guarded=guarded, done=done) for server in servers for guarded in (False, True)]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         try:
-            return _collect(servers, [pool.submit(one.play) for one in series])
-        except BaseException:  # Ctrl-C, above all
+            return _collect(servers, [pool.submit(one.run) for one in series])
+        except BaseException:  # above all for Ctrl-C
             pool.shutdown(wait=False, cancel_futures=True)
             for one in series:
                 one.stop()
@@ -108,13 +108,13 @@ def run(
 
 
 def _collect(servers: Sequence[Server], futures: Sequence[Future[dict[str, Cell]]]) -> tuple[Results, dict[str, str]]:
-    played, failed = {}, {}
+    found, failed = {}, {}
     for server, bare, guarded in zip(servers, futures[::2], futures[1::2]):
         try:
-            pairs = {name: Pair(found, guarded.result()[name]) for name, found in bare.result().items()}
+            pairs = {name: Pair(one, guarded.result()[name]) for name, one in bare.result().items()}
         except RuntimeError as error:
             lines = str(error).splitlines()
             failed[server.name] = " ".join(dict.fromkeys([lines[0], lines[-1]]))
         else:
-            played[server.name] = Played(server.versions(), pairs)
-    return Results(played), failed
+            found[server.name] = ServerResults(server.versions(), pairs)
+    return Results(found), failed

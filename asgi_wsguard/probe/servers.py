@@ -1,4 +1,4 @@
-"""The servers, each started by its own command as a process on a free loopback port."""
+"""The servers, each started by its own command as a process on a free port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -39,49 +39,49 @@ APP = "asgi_wsguard.probe.app:app"
 
 @dataclass(frozen=True)
 class Server:
-    """A server, how it is started, and what it cannot do."""
+    """A server, its command, and its limits."""
 
     name: str
     command: str
     """Python's arguments, with ``{port}`` and ``{app}``."""
     needs: Mapping[str, str] = field(default_factory=dict)
-    """The modules that it is made of, and what pip calls each."""
+    """Its modules, and the name of each for pip."""
     http: int = 1
-    """The version of HTTP that the client speaks to it: over 2 and 3, extended CONNECT (RFC 8441 and 9220)."""
+    """The version of HTTP that the client uses; for 2 and 3, an extended CONNECT (RFC 8441 and 9220)."""
     lasts: bool = True
-    """It serves on when a client has been there; otherwise it is restarted for each."""
+    """It keeps serving after a client; else it is restarted for each."""
     denial: bool = True
-    """It has the ``websocket.http.response`` extension; without, every denial is a 403."""
+    """It has the ``websocket.http.response`` extension. Without it, every denial is a 403."""
     close_reason: bool = True
-    """It sends the reason of a close."""
+    """It sends a close reason."""
     drops: bool = False
-    """Its ASGI version, before 2.4, drops what is sent after the end; otherwise that raises."""
+    """Its ASGI version is older than 2.4, in which `send` after the end is a no-op instead of an error."""
     crash: bool = False
     """Its own crash path denies with 500, although it has no denial extension."""
     instead: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What else is expected of a scenario, by its name, because no guard can make the server do it."""
+    """What to expect of a scenario instead, by its name, because no guard can change it."""
     own_errors: tuple[str, ...] = ()
-    """Exceptions that it logs of its own, whatever the app does."""
+    """Exceptions that it logs, whatever the app does."""
 
     def arguments(self, port: int, app: str = APP, folder: str = "") -> list[str]:
-        """Return the arguments that start it on the port; over QUIC, with the certificate of that folder."""
+        """Return the arguments that start it on the port; over QUIC, with the certificate in the folder."""
         files = {"certificate": f"{folder}/{CERTIFICATE}", "key": f"{folder}/{KEY}"}
         return self.command.format(port=port, app=app, **files).split()
 
     def missing(self) -> list[str]:
-        """Return what pip must install before it can start."""
+        """Return the missing packages, by their names for pip."""
         return [package for module, package in self.needs.items() if find_spec(module) is None]
 
     def versions(self) -> dict[str, str]:
-        """Return the releases of what it is made of."""
+        """Return the versions of its packages."""
         return {package: version(package) for package in self.needs.values()}
 
     def expects(self, scenario: Scenario) -> Scenario:
-        """Return the scenario with what this server can do of it."""
+        """Return the scenario with the result that this server can have."""
         if self.drops:
             scenario = replace(scenario, **scenario.dropped)
         if not self.lasts and isinstance(scenario.client_gets, Closed):
-            # The client's close frame ends it while the app or the guard may still be at their own end.
+            # The client's close frame ends it while the app, or the guard, may still be ending on its own.
             scenario = replace(scenario, logs=None, raises=None)
         scenario = replace(scenario, **self.instead.get(scenario.name, {}))
         denied = isinstance(scenario.client_gets, Denied) and scenario.client_gets.status == 500
@@ -132,7 +132,7 @@ SERVERS = (
     ),
     Server(
         "hypercorn-http2",
-        # It never ends the stream of an app that crashed: the client gets out when the idle connection is cut.
+        # It never ends the stream of an app that crashed. The client is released when the idle connection is cut.
         "-m hypercorn -k asyncio --keep-alive 1 -b 127.0.0.1:{port} {app}",
         {**HYPERCORN, "h2": "h2"},
         http=2,
@@ -192,22 +192,22 @@ HYPERCORN_OVER_HTTP3 = Server(
     drops=True,
 )
 SETUPS = (*SERVERS, HYPERCORN_OVER_HTTP3)
-"""With what only the probe and the contract's tests can deal with, as it does not outlast its clients."""
+"""All servers, also the one that does not outlast its clients, which only the probe and the tests support."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server's process that answers."""
+    """The process of a server that answers."""
 
     server: Server
     port: int
     process: subprocess.Popen[bytes]
     logfile: Path
     tls: TLS | None = None
-    """How it is asked, if over TLS."""
+    """How to connect to it over TLS; `None` without TLS."""
 
     def log(self, start: int = 0) -> str:
-        """Return what it has printed from that byte on."""
+        """Return its output from this byte on."""
         return self.logfile.read_bytes()[start:].decode(errors="replace")
 
 
@@ -223,20 +223,20 @@ def running(
     patience: float = 5.0,
     port: int | None = None,
 ) -> Iterator[Running]:
-    """Start the server, wait until it answers, and stop it in the end, with all that it has started.
+    """Start the server, wait until it answers, and at the end stop it and all of its child processes.
 
     Args:
-        server: which one.
-        app: where its app is.
-        python: the interpreter that it runs on.
-        env: what its environment has beside this one's.
-        folder: where it runs. Default where this one does.
-        tls: how it is asked; `None` without TLS, and over QUIC, which has a certificate of its own.
-        patience: seconds that it has in the end to stop on its own.
-        port: where it listens. Default a free one.
+        server: the server.
+        app: its app, as ``module:app``.
+        python: its interpreter.
+        env: environment variables, in addition to those of this process.
+        folder: its working directory. Default: that of this process.
+        tls: how to connect over TLS; `None` without TLS, and over QUIC, which has its own certificate.
+        patience: seconds that it has to stop on its own.
+        port: its port. Default: a free one.
 
     Raises:
-        RuntimeError: it did not start; its output is in the message.
+        RuntimeError: the server did not start; its output is in the message.
     """
     port = free_port() if port is None else port
     with tempfile.TemporaryDirectory() as logs:
@@ -261,7 +261,7 @@ def running(
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> bool:
-    """Ask the process to end, and make it after that many seconds; return whether it ended on its own."""
+    """Terminate the process, and kill it after this many seconds; return whether it ended on its own."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(patience)
@@ -273,14 +273,14 @@ def stop(process: subprocess.Popen[bytes], patience: float = 5.0) -> bool:
 
 
 PORTS = range(10_000, 32_768)
-"""Below those that Linux gives to clients, one of which might be quicker than the server."""
+"""Below the ports that Linux gives to clients, one of which might take the port before the server does."""
 
 _given: set[int] = set()
-"""Ports, also of servers that do not listen yet."""
+"""The ports already given out, also to servers that do not listen yet."""
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens at."""
+    """Return a free port of the loopback interface."""
     port = random.choice(PORTS)
     with socket.socket() as free, contextlib.suppress(OSError):
         free.bind(("127.0.0.1", port))
@@ -299,7 +299,7 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], server: Running, pa
 
 
 def answers(port: int, patience: float = 5.0, tls: TLS | None = None) -> bool:
-    """Return whether the server answers a plain request."""
+    """Return whether the server answers an HTTP request."""
     try:
         get(port, "/", patience, tls)
     except OSError:
@@ -308,7 +308,7 @@ def answers(port: int, patience: float = 5.0, tls: TLS | None = None) -> bool:
 
 
 def get(port: int, path: str, patience: float, tls: TLS | None = None) -> bytes:
-    """Return the body of a plain request's answer."""
+    """Return the body of the answer to an HTTP request."""
     scheme, context = ("https", tls.context()) if tls else ("http", None)
     with urllib.request.urlopen(f"{scheme}://127.0.0.1:{port}{path}", timeout=patience, context=context) as response:
         body: bytes = response.read()

@@ -1,4 +1,4 @@
-"""Show results: for each scenario what the client got without the guard and with it, and on which servers."""
+"""The tables of results: for each scenario, what the client got without the guard and with it, and on which servers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from asgi_wsguard.probe.model import Scenario
 from asgi_wsguard.probe.results import Cell, Pair, Results
 
 WRONG = "✗"
-"""Before what is not the contract."""
+"""Marks a result that breaks the contract."""
 
 LONG = 0.5
-"""Seconds that are worth telling."""
+"""Seconds. Shorter waits are not shown."""
 
 BARE, GUARDED = "without", "guarded"
 
@@ -55,8 +55,8 @@ LEGEND = Grid(
         ("nothing", "no answer came (or after 101, which opens the websocket, no end), and the client gave up"),
         ("no response", "the connection ended without an answer"),
         ("an illegal answer", "browsers refuse it"),
-        ("(it left)", "the client itself went away"),
-        ("(1.5 s)", "the client waited so long"),
+        ("(it left)", "the client itself left"),
+        ("(1.5 s)", "the client waited for that long"),
         ("left: …", "what stayed behind in the server: the app, or tasks; dead: the server itself ended"),
         (WRONG, "the contract did not hold"),
     ),
@@ -64,19 +64,19 @@ LEGEND = Grid(
 
 
 def summary(results: Results) -> Grid:
-    """Return in how many scenarios the contract held on each server."""
+    """Return the number of scenarios in which the contract held on each server."""
     rows = []
-    for name, played in results.servers.items():
-        held = _held(played.results.values())
+    for name, server in results.servers.items():
+        held = _held(server.results.values())
         counts = [f"{'' if all(holds) else f'{WRONG} '}{sum(holds)} of {len(holds)}" for holds in held]
-        rows.append((name, *counts, ", ".join(f"{package} {release}" for package, release in played.versions.items())))
+        rows.append((name, *counts, ", ".join(f"{package} {release}" for package, release in server.versions.items())))
     return Grid(("the contract held on", BARE, GUARDED, "releases"), rows)
 
 
 def in_all(results: Results) -> Iterator[str]:
     """Yield a line of sums for each server."""
-    for name, played in results.servers.items():
-        pairs = played.results.values()
+    for name, server in results.servers.items():
+        pairs = server.results.values()
         bare, guarded = (f"{sum(holds)} of {len(pairs)}" for holds in _held(pairs))
         yield f"{name}: the contract held in {bare} without the guard, and in {guarded} with it."
 
@@ -103,22 +103,22 @@ def details(results: Results, scenarios: Iterable[Scenario], only_differences: b
 
 
 class Row(NamedTuple):
-    """A scenario, on servers where it came to the same."""
+    """A scenario, and the servers with the same result."""
 
     scenario: Scenario
     first: bool
-    """Of the rows of its scenario."""
+    """Whether it is the first row of its scenario."""
     bare: str
     guarded: str
     servers: str
 
 
 def grouped(results: Results, scenarios: Iterable[Scenario], only_differences: bool = False) -> Iterator[Row]:
-    """Bring together the servers on which a scenario came to the same."""
+    """Yield the rows, each with all servers that have the same result."""
     for scenario in scenarios:
         alike: dict[tuple[object, ...], dict[str, Pair]] = {}
-        for name, played in results.servers.items():
-            pair = played.results.get(scenario.name)
+        for name, server in results.servers.items():
+            pair = server.results.get(scenario.name)
             if pair and not (only_differences and _look(pair.bare) == _look(pair.guarded)):
                 kind = (pair.bare.seconds >= LONG, _look(pair.bare), _why(pair), _look(pair.guarded))
                 alike.setdefault(kind, {})[name] = pair
@@ -134,7 +134,7 @@ def _look(cell: Cell) -> tuple[object, ...]:
 
 
 def _why(pair: Pair) -> str:
-    """Say what is wrong without the guard, where it looks the same with it."""
+    """Return what is wrong without the guard, if the result looks the same with it."""
     same = (pair.bare.client, pair.bare.left) == (pair.guarded.client, pair.guarded.left)
     return pair.bare.faults[0].partition(", not ")[0] if same and pair.bare.faults else ""
 
@@ -148,7 +148,7 @@ def _text(cells: Sequence[Cell], why: str = "") -> str:
 
 
 def short(names: Iterable[str], every: Iterable[str]) -> str:
-    """Name the servers: ``uvicorn-*`` are all that begin so."""
+    """Return the servers' names, where ``uvicorn-*`` means all that begin so."""
     names, every = set(names), [*every]
     if len(names) == len(every) > 1:
         return "all"

@@ -1,4 +1,4 @@
-"""How each server serves TLS, and what is different then."""
+"""The TLS options of each server, and the differences that TLS makes."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ COMMANDS = {
     "granian": ("{port}", "{port} --ssl-certificate fullchain.pem --ssl-keyfile privkey.pem"),
     "gunicorn": _FILES,
 }
-"""What in each program's command gives way to what."""
+"""The part of each program's command to replace, and its replacement."""
 
 INSTEAD: Mapping[str, Mapping[str, Any]] = {
-    # anyio takes a TLS stream for broken once a send on it was cancelled. anycorn sends nothing more then, and does not
-    # cut the connection either.
+    # anyio (4.16.0) regards a TLS stream as broken once a send on it was cancelled. anycorn (0.20.1) then sends nothing
+    # more, but does not cut the connection either.
     "anycorn-asyncio": {"sends-in-vain": {"client_gets": Gone(), "steps": (Until("ClientDisconnected"), Vanish())}},
     # A send that is stuck when the connection ends is stuck forever: nothing wakes it but `resume_writing`, which
     # uvloop does not call over TLS once the connection is being closed, even if the client then reads.
     "gunicorn-asgi": {"returns-in-vain": {"steps": (), "logs": "DEBUG O1"}},
 }
-"""As `Server.instead`, by the server's name."""
+"""More entries of `Server.instead`, by the server's name."""
 
 
 def over_tls(server: Server) -> Server:

@@ -1,4 +1,4 @@
-"""What is kept of one connection to the probe's app."""
+"""The record of one connection to the probe's app."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import anyio
 
 @dataclass
 class Visit:
-    """One connection: what its app noted, what the guard logged and reported, and whether the app has ended."""
+    """The notes of the app, the guard's log lines and reports, and whether the app has ended."""
 
     extension: bool
     """The server has the ``websocket.http.response`` extension."""
@@ -22,15 +22,15 @@ class Visit:
     reports: list[str] = field(default_factory=list)
     """The outcomes of the reports that the guard's observer was given."""
     raised: str = ""
-    """The exception that went on to the server."""
+    """The exception that reached the server."""
     start: float = field(default_factory=anyio.current_time)
     seconds: float = 0.0
     """How long the app ran, by the clock of the event loop."""
     over: anyio.Event = field(default_factory=anyio.Event)
     released: threading.Event = field(default_factory=threading.Event)
-    """The client is done: an app that nothing else can stop may end now."""
+    """Set when the client is done. An app that nothing else can stop ends then."""
     server: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    """Around the app and its guard: cancelling it is what a server does that stops."""
+    """Around the app and its guard. Cancelling it simulates a server that stops."""
 
     def end(self) -> None:
         """Note that the app has ended."""
@@ -42,5 +42,5 @@ VISIT: ContextVar[Visit] = ContextVar("VISIT")
 
 
 def note(text: str) -> None:
-    """Let an app keep what it saw, for the scenario to check."""
+    """Record a note of the app, which the scenario checks."""
     VISIT.get().notes.append(text)

@@ -1,4 +1,4 @@
-"""The errors with which a session or the pytest plugin fails a test."""
+"""The errors with which a session, or the pytest plugin, fails a test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ContractBroken(AssertionError):
 
 
 class WebSocketClosed(Exception):
-    """Nothing can be sent or received: the websocket is closed, or the handshake was denied.
+    """Nothing more can be sent or received: the websocket is closed, or the handshake was denied.
 
     Attributes:
         code: the close code; 1006 if there was no close frame.

@@ -46,7 +46,7 @@ def _is_strict(item: pytest.Item) -> bool:
     return bool(item.config.getini(STRICT) if mark is None else mark.kwargs.get("strict", True))
 
 
-# pluggy's older kind of wrapper, which exists with every release of pytest that a project may use.
+# pluggy's older kind of wrapper works with every release of pytest that a project may use.
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Watch a test, from its setup to its teardown."""

@@ -1,4 +1,4 @@
-"""A served app: its end, its faults, and the lines where its tasks wait."""
+"""A running app: its end, its faults, and the lines where its tasks wait."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ServedApp:
         left: the code and reason of an end that is not the app's own close.
         ended: whether the app has ended.
         raised: the app's exception.
-        crash: the same as a violation; `None` if it is already among the violations.
+        crash: the exception as a violation; `None` if it is already among the violations.
         violations: the app's faults, each once.
     """
 
@@ -77,7 +77,7 @@ class ServedApp:
             await self._run()
         except BaseException as exc:
             if around.leave(exc) is not None:
-                raise  # cancelled by the server, and not by this
+                raise  # cancelled by the server, not by this object
         else:
             around.leave(None)
         if self.raised is not None:
@@ -96,7 +96,7 @@ class ServedApp:
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as exc:
-            # An exception that passed no line of the user's code is a framework's own way to end, such as Quart's.
+            # An exception that passed no line of the user's code is how a framework ends, such as Quart.
             frameworks = self.over and not lines.of_exception(exc)
             if not (frameworks or self._says_that_it_is_over(exc)):
                 self.raised = exc
@@ -111,7 +111,7 @@ class ServedApp:
         await self._app(scope, self._receive, self._send)
 
     async def _receive(self) -> Any:
-        """Give the app its next message."""
+        """Return the app's next message."""
         message = await self._waited_for(self._server.receive())
         if message["type"] == "websocket.receive":
             self._received += 1
@@ -126,8 +126,8 @@ class ServedApp:
         self._disconnects += 1
         await anyio.lowlevel.checkpoint()
         if self._disconnects > SPINNING:
-            self.found("O8", f"the app went on to receive after {SPINNING} disconnects", lines.of_caller())
-            self._refusals.append(OSError("the connection is over, and receive() has said so"))
+            self.found("O8", f"the app kept receiving after {SPINNING} disconnects", lines.of_caller())
+            self._refusals.append(OSError("the connection is over, and receive() has reported that"))
             raise self._refusals[-1]
 
     async def _send(self, message: Any) -> None:
@@ -224,7 +224,7 @@ class ServedApp:
     async def end(self) -> None:
         """Wait until the app has ended, now that the connection is over."""
         if not await self.until(lambda: self.ended):
-            what = f"the app went on for {self._timeout} s after the connection was over; {self.doing()}"
+            what = f"the app kept running for {self._timeout} s after the connection was over; {self.doing()}"
             self.found("O12", f"{what}; it was cancelled")
 
     def _changed(self) -> None:

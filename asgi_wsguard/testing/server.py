@@ -1,4 +1,4 @@
-"""An in-memory ASGI server for one websocket, which refuses what the ASGI spec forbids."""
+"""An in-memory ASGI server for one websocket, which refuses everything that the ASGI spec forbids."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ class StrictServer:
     async def send(self, message: Any) -> None:
         """Check a message, and deliver it to the client."""
         self.sent.append(message)
-        # Nobody receives a close before the answer then, but some servers wait for it.
+        # No client receives a close before the answer then, but some servers wait for it.
         lets_go = self._spec.state is State.CONNECTING and _close_code(message) is not None
         if self._disconnect_received and not lets_go:
             self.sent_after_disconnect.append(message)
@@ -184,7 +184,7 @@ class StrictServer:
         await self._deliver(message, self._take(message))
 
     async def _deliver(self, message: Any, error: Exception | None) -> None:
-        """Let other tasks run, and return or raise, as `send` is to do."""
+        """Let other tasks run, and then return or raise as `send` has to."""
         if self._window is not None and error is None and message["type"] == "websocket.send":
             await self._window.wait()
         for _ in range(self._send_checkpoints):
@@ -196,11 +196,11 @@ class StrictServer:
                 del error  # it refers to this frame
 
     def _take(self, message: Any) -> Exception | None:
-        """Process a message, and return the error that `send` is to raise."""
+        """Process a message, and return the error that `send` has to raise."""
         closes = self._spec.state is State.OPEN and _close_code(message) is not None
         if closes and message.get("code", 1000) in self._refused_codes:
             return ValueError(f"this server does not send close code {message['code']}")
-        # The code of a close that goes nowhere does no harm, such as Litestar's with the 1006 that it received.
+        # The code of a close that no client receives does no harm. Litestar closes with the 1006 that it received.
         if not (self._disconnect_received and self.client.left and closes):
             try:
                 self._spec.check(message)

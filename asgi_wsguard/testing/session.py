@@ -15,7 +15,7 @@ from asgi_wsguard.testing.failures import ContractBroken, WebSocketClosed, add_n
 from asgi_wsguard.testing.served import ServedApp
 from asgi_wsguard.testing.server import Denial, Headers, StrictServer
 
-# Headers that a client adds on its own.
+# Headers that a client adds itself.
 HANDSHAKE = {
     b"host": b"testserver",
     b"connection": b"upgrade",
@@ -31,9 +31,9 @@ AnyHeaders = Iterable[tuple[Any, Any]]
 class WebSocketSession:
     """A websocket between a test and an app, on asyncio and on trio, as an async context manager.
 
-    It begins when the handshake is answered, also by a denial. At its end the client closes with 1000, unless the
-    connection is over, and the app must end. A test that fails for another reason keeps its exception, and other faults
-    are in the exception's notes.
+    It begins when the handshake is answered, even if by a denial. At its end the client closes with 1000, unless the
+    connection is over, and the app must end. A test that fails for another reason keeps its exception, and faults of
+    the app are in the exception's notes.
 
     Args:
         app: the app, with or without a guard around it.
@@ -216,7 +216,7 @@ class WebSocketSession:
         failure = app.failure(strict=self._strict)
         if failure is None:
             return
-        if exc is None or not isinstance(failure, Exception):  # Ctrl-C goes first
+        if exc is None or not isinstance(failure, Exception):  # Ctrl-C comes first
             raise failure
         if failure is not exc.__cause__:
             add_note(exc, failure if isinstance(failure, ContractBroken) else f"the app raised {failure!r}")

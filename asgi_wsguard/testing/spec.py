@@ -1,6 +1,6 @@
-"""The messages that an ASGI server may get for one websocket, by the ASGI spec and, for close frames, RFC 6455.
+"""The messages that an ASGI server may get for one websocket, according to the ASGI spec and, for closes, RFC 6455.
 
-It is used to test the guard, so it shares no code with it.
+The tests of the guard use it, so it shares no code with the guard.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-BYTES = (bytes, bytearray, memoryview)  # the spec says bytes; every server takes all three
+BYTES = (bytes, bytearray, memoryview)  # the spec says bytes, but every server accepts all three
 TOKEN = frozenset(b"!#$%&'*+-.^_`|~" + (string.ascii_letters + string.digits).encode())  # RFC 9110 section 5.6.2
 CONTROL = frozenset({*range(32), 127} - {ord("\t")})  # RFC 9110 section 5.5
 # Headers that the server itself sends with an accept, or that a 101 response must not have.

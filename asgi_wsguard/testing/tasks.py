@@ -1,4 +1,4 @@
-"""The tasks of an app, on asyncio and on trio: the one that it was called in, and those that it started."""
+"""The tasks of an app, on asyncio and on trio: the one that it was called in, and all that it started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import anyio.lowlevel
 
 from asgi_wsguard.report import lines
 
-# Iterations of the event loop that a task has to end: enough for a cancelled task, not for one that sleeps.
+# The iterations of the event loop that a task has to end: enough for a cancelled task, too few for one that sleeps.
 TURNS = 50
 
 # A task starts with a copy of the context in which it was started, and so with this variable.
@@ -48,7 +48,7 @@ class AppTask(NamedTuple):
 
 @contextmanager
 def claimed(owner: object) -> Iterator[None]:
-    """Make the current task the owner's for the duration of the block, and the tasks started in it for good."""
+    """Attribute the current task to the owner during the block, and the tasks started in it permanently."""
     before = _owners.get()
     _owners.set((*before, owner))
     try:

@@ -18,9 +18,9 @@ DESTROYED = "Task was destroyed but it is pending!"
 class Watch(logging.Handler):
     """Collects a line for each fault in this process, while it is switched on.
 
-    That is what the guard logs as a warning or an error, each task that an app behind a guard left behind, and what
-    asyncio says when a task is discarded that is not done. A server that gets no signal, as a test runs it in a
-    thread, is not the app's fault (D5).
+    A fault is what the guard logs as a warning or an error, a task that an app behind a guard left behind, or a task
+    that asyncio destroyed while it was pending. A server that gets no signal, because the test runs it in a thread, is
+    not the app's fault (D5).
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Watch(logging.Handler):
             try:
                 with tasks.claimed(owner):
                     await guard(middleware, scope, receive, send)
-            except GeneratorExit:  # the coroutine is being discarded, and nothing may be awaited
+            except GeneratorExit:  # the coroutine is being discarded, so it must not await
                 raise
             except BaseException:
                 await self._look_behind(owner, scope)

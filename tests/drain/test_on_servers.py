@@ -20,8 +20,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from asgi_wsguard.probe.client import Observation, visit
+from asgi_wsguard.probe.judge import COARSE, exceptions
 from asgi_wsguard.probe.model import Hear, Say, Until
-from asgi_wsguard.probe.play import COARSE, exceptions
 from asgi_wsguard.probe.servers import REFUSED, SERVERS, Running, Server, get
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from drain_app import NOTES
 from rolling import Visitor, nginx
 
-from asgi_wsguard.probe.play import COARSE
+from asgi_wsguard.probe.judge import COARSE
 from asgi_wsguard.probe.servers import SERVERS, free_port, running
 
 if TYPE_CHECKING:

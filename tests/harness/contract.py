@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asgi_wsguard.probe.client import visit
-from asgi_wsguard.probe.play import play
+from asgi_wsguard.probe.judge import run_scenario
 from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.servers import Running, answers, running, stop
 
@@ -36,7 +36,7 @@ def server_starts(served: Running) -> None:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 def contract_holds(served: Running, scenario: Scenario) -> None:
     with lasting(served) as process:
-        assert play(process, scenario).faults == []
+        assert run_scenario(process, scenario).faults == []
 
 
 @pytest.mark.parametrize("name", ["returns", "raises"])
@@ -53,12 +53,12 @@ def without_the_guard_it_does_not(served: Running) -> None:
     results = []
     for scenario in scenarios:
         with lasting(served) as process:
-            results.append(play(process, scenario, guarded=False, patience=1.0))
+            results.append(run_scenario(process, scenario, guarded=False, patience=1.0))
     assert [bool(result.faults) for result in results] == [True, True]
 
 
 def log_is_clean(served: Running) -> None:
-    """Look at the whole log, once all scenarios have been played."""
+    """Look at the whole log, once all scenarios have run."""
     log = served.log()
     assert "never awaited" not in log
     assert "was destroyed but it is pending" not in log
@@ -68,5 +68,5 @@ def log_is_clean(served: Running) -> None:
 
 
 def sigterm_stops_it_at_once(served: Running) -> None:
-    """Nothing of what was played holds it up. It comes last, as the server is gone then."""
+    """Nothing that ran holds it up. It comes last, as the server is gone then."""
     assert stop(served.process)

@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.sync.client import connect
 
 from asgi_wsguard.probe.client import visit
+from asgi_wsguard.probe.judge import describe
 from asgi_wsguard.probe.model import Hear, Leave, Say
-from asgi_wsguard.probe.play import describe
 from asgi_wsguard.probe.servers import Running, Server, get, running
 
 if TYPE_CHECKING:

@@ -69,4 +69,4 @@ def test_a_lifespan_on_a_server() -> None:
 
 def test_a_guard_stands_aside_on_a_server() -> None:
     _, lines = run("guarded", "uvicorn-sansio")
-    assert lines[-1] == "2 findings in 4 visits; the guard in the app's stack stood aside"
+    assert lines[-1] == "2 findings in 4 visits; the guard in the app's stack was bypassed"

@@ -52,8 +52,8 @@ def test_a_difference() -> None:
         "           end 1000 ''",
     ]
     assert lines[5:] == [
-        "1 difference in 3 visits on uvicorn-sansio; the guard in the app's stack was bypassed for the bare side, and"
-        " no other added"
+        "1 difference in 3 visits on uvicorn-sansio; the bare side bypassed the guard in the app's stack,"
+        " and the guarded side used it"
     ]
 
 

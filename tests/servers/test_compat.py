@@ -1,4 +1,4 @@
-"""What is stored is so: a sample of it is played again. If not, `scripts/compat` plays it all anew."""
+"""The stored results are current: a sample of it runs again. If it differs, `scripts/compat` runs all of it again."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from compat.newest import pinned
 from compat.older import CHOSEN, served
 from compat.releases import PACKAGES, Package
 from compat.replay import replay
-from compat.stored import EXTENSION, older, plays, spread
+from compat.stored import EXTENSION, older, outcomes, spread
 from harness.environments import find_python
 
 STORED_NEWEST = newest()
@@ -42,7 +42,7 @@ def differences(server: Server, stored: Cells, python: str = sys.executable) -> 
         differs = {
             name: both
             for name, both in cells.items()
-            if any(cell not in plays(known) for cell, known in zip(both, stored[name]))
+            if any(cell not in outcomes(known) for cell, known in zip(both, stored[name]))
         }
     return differs
 
@@ -63,7 +63,7 @@ def differences_of_newest(server: Server) -> Cells:
 
 
 @pytest.fixture(scope="module")
-def played() -> Iterator[dict[str, Future[Cells]]]:
+def measured() -> Iterator[dict[str, Future[Cells]]]:
     """Play the sample side by side."""
     packages = {package.name: package for package in PACKAGES}
     with ThreadPoolExecutor(4) as pool:
@@ -77,14 +77,14 @@ def played() -> Iterator[dict[str, Future[Cells]]]:
 
 
 @pytest.mark.parametrize(("package", "version", "server"), SAMPLE)
-def test_release_agrees(package: str, version: str, server: str, played: dict[str, Future[Cells]]) -> None:
+def test_release_agrees(package: str, version: str, server: str, measured: dict[str, Future[Cells]]) -> None:
     find_python(STORED_RELEASES[package]["releases"][version][1])
-    assert played[f"{server} {version}"].result() == {}
+    assert measured[f"{server} {version}"].result() == {}
 
 
 @pytest.mark.parametrize("server", SETUPS, ids=lambda server: server.name)
-def test_newest_agrees(server: Server, played: dict[str, Future[Cells]]) -> None:
-    assert played[server.name].result() == {}
+def test_newest_agrees(server: Server, measured: dict[str, Future[Cells]]) -> None:
+    assert measured[server.name].result() == {}
 
 
 def test_newest_has_everything() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asgi_wsguard.probe.model import Scenario
 
 KINDS = ("bare", "guarded")
-# The first of each clause, as starting servers takes its time. `scripts/compat newest hypercorn-http3` plays them all.
+# The first of each clause, as starting servers takes its time. `scripts/compat newest hypercorn-http3` runs them all.
 OF_EACH_CLAUSE = {scenario.clause: scenario for scenario in reversed(SCENARIOS)}.values()
 
 
@@ -49,7 +49,7 @@ def test_h5_over_http3_the_servers_own_answer_is_illegal(name: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_over_http3_the_first_close_ends_it_for_all(kind: str) -> None:
-    """If this fails, hypercorn can be played as the other servers are: `Server.lasts`."""
+    """If this fails, hypercorn can be probed like the other servers: `Server.lasts`."""
     with running(HYPERCORN_OVER_HTTP3, patience=0.0) as process:
         first, next_one = (
             visit(process.port, f"/{kind}/closes/{number}", http=3, tls=process.tls, patience=patience)

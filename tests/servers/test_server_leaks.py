@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from asgi_wsguard.probe.client import visit
+from asgi_wsguard.probe.judge import describe
 from asgi_wsguard.probe.model import Hear, Leave, Say, Vanish
-from asgi_wsguard.probe.play import describe
 from asgi_wsguard.probe.servers import SERVERS, Running, get, running
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asgi_wsguard.probe.differences import NEVER_STUCK
+from asgi_wsguard.probe.judge import run_scenario
 from asgi_wsguard.probe.model import Closed, Refused, Vanish
-from asgi_wsguard.probe.play import play
 from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.servers import SERVERS, Running, Server, running
 from harness import contract
@@ -171,7 +171,7 @@ test_log_is_clean = contract.log_is_clean
 def test_without_the_guard_it_does_not(served: Running) -> None:
     """Show that these tests can fail."""
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in ("accepts-and-raises", "sends-both")]
-    results = [play(served, scenario, guarded=False, patience=1.0) for scenario in scenarios]
+    results = [run_scenario(served, scenario, guarded=False, patience=1.0) for scenario in scenarios]
     assert [bool(result.faults) for result in results] == [True, True]
 
 
@@ -183,7 +183,7 @@ def test_without_the_guard_the_origin_keeps_a_task_for_each_client() -> None:
     release, server = origin
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in ("returns", "raises", "data-first")]
     with running(server, python=release.environment()) as process:
-        left = [play(process, scenario, guarded=False, patience=0.5).left["tasks"] for scenario in scenarios]
+        left = [run_scenario(process, scenario, guarded=False, patience=0.5).left["tasks"] for scenario in scenarios]
     assert left == [["WebSocketServerProtocol.handler"] * clients for clients in (1, 2, 3)]
 
 

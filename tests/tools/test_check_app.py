@@ -97,7 +97,7 @@ def test_what_the_clients_ask_for() -> None:
         ("denies_in_part", "H8", "/ H8: the app raised KeyError: 'in a group' inside the body of its denial response"),
         ("raises_on_open", "O2", "/ O2: the app raised KeyError on an open websocket"),
         ("forgets_the_disconnect", "E3", "/ E3: the app raised KeyError: 'text' after the connection was over"),
-        ("loops", "O8", "/ O8: the app went on to receive after 100 disconnects"),
+        ("loops", "O8", "/ O8: the app kept receiving after 100 disconnects"),
         (
             "closes_with_1006",
             "O4",
@@ -114,14 +114,14 @@ def test_an_app_that_never_answers(backend: str) -> None:
     waits = f"the app waits at {line('never_answers', 'H4')}"
     assert found(apps.never_answers, backend, timeout=0.05) == [
         f"/ H4: the app had not answered the handshake after 0.05 s; expected an accept, a close or a denial; {waits} ",
-        f"/ O12: the app went on for 0.05 s after the connection was over; {waits}; it was cancelled ",
+        f"/ O12: the app kept running for 0.05 s after the connection was over; {waits}; it was cancelled ",
     ]
 
 
 def test_an_app_that_does_not_notice_a_leaving_client() -> None:
     waits = f"the app waits at {line('stays', 'O12')}"
     assert found(apps.stays, timeout=0.05) == [
-        f"/ O12: the app went on for 0.05 s after the connection was over; {waits}; it was cancelled "
+        f"/ O12: the app kept running for 0.05 s after the connection was over; {waits}; it was cancelled "
     ]
 
 
@@ -145,7 +145,7 @@ def test_the_guard_stands_aside() -> None:
         1,
         [
             f"[H1] /ws: the app returned without answering the handshake ({line('returns', 'H1')})",
-            "1 finding in 2 visits; the guard in the app's stack stood aside",
+            "1 finding in 2 visits; the guard in the app's stack was bypassed",
         ],
     )
 
@@ -202,34 +202,37 @@ def test_a_shutdown_that_fails() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["check_apps"], "'check_apps' names no app; write module:app, such as check_apps:app"),
-        ([":app"], "':app' names no app; write module:app, such as main:app"),
+        (["check_apps"], "'check_apps' does not name an app; write module:app, such as check_apps:app"),
+        ([":app"], "':app' does not name an app; write module:app, such as main:app"),
         (["check_apps.py:echo"], "'check_apps.py' is a file, not a module; did you mean check_apps:echo?"),
         (["./check_apps:echo"], "'./check_apps' is a file, not a module; did you mean check_apps:echo?"),
-        (["..:echo"], "'..:echo' names no app; write module:app, such as main:app"),
+        (["..:echo"], "'..:echo' does not name an app; write module:app, such as main:app"),
         (["check_apps:ecko"], "check_apps has no 'ecko'; did you mean echo?"),
         (["check_apps:Holder.xyz"], "check_apps has no 'Holder.xyz'; did you mean app?"),
         (["math:xyz"], "math has no 'xyz'"),
-        (["check_apps:NO_APP"], "check_apps:NO_APP is no ASGI app, as this object cannot be called"),
-        (["check_apps:wsgi"], "check_apps:wsgi is no ASGI app, as this function cannot be called"),
-        (["check_apps:make_nothing"], "check_apps:make_nothing() is no ASGI app, as this NoneType cannot be called"),
-        (["check_apps:make_async"], "the factory check_apps:make_async is async, which no server takes"),
-        (["check_apps:echo", "--factory"], "check_apps:echo is no factory, as it cannot be called without arguments"),
+        (["check_apps:NO_APP"], "check_apps:NO_APP is not an ASGI app: this object cannot be called"),
+        (["check_apps:wsgi"], "check_apps:wsgi is not an ASGI app: this function cannot be called"),
+        (["check_apps:make_nothing"], "check_apps:make_nothing() is not an ASGI app: this NoneType cannot be called"),
+        (["check_apps:make_async"], "the factory check_apps:make_async is async, which no server supports"),
+        (["check_apps:echo", "--factory"], "check_apps:echo is not a factory: it cannot be called without arguments"),
         (["check_apps:make_in_vain"], "the factory check_apps:make_in_vain raised KeyError: 'no settings' ({raised})"),
         (["check_appz:echo"], f"there is no module 'check_appz', in {FOLDER} or installed; is that its name"),
         (["check_apps.echo:app"], "there is no module 'check_apps.echo', in"),
-        (["check_apps:echo", "--path", "ws"], "'--path': 'ws' does not begin with a slash, as in /ws?room=1"),
-        (["check_apps:echo", "--header", "x"], "'--header': 'x' is no header; write NAME:VALUE, such as Origin:https"),
-        (["check_apps:echo", "--header", "x y:z"], "'--header': 'x y:z' is no header"),
-        (["check_apps:echo", "--header", "x:a\nb"], "is no header"),
-        (["check_apps:echo", "--header", "Upgrade:x"], "Upgrade is a header that the client sends by itself"),
+        (["check_apps:echo", "--path", "ws"], "'--path': 'ws' does not begin with a slash; write it like /ws?room=1"),
+        (
+            ["check_apps:echo", "--header", "x"],
+            "'--header': 'x' is not a header; write NAME:VALUE, such as Origin:https",
+        ),
+        (["check_apps:echo", "--header", "x y:z"], "'--header': 'x y:z' is not a header"),
+        (["check_apps:echo", "--header", "x:a\nb"], "is not a header"),
+        (["check_apps:echo", "--header", "Upgrade:x"], "Upgrade is a header that the client sends itself"),
         (
             ["check_apps:echo", "--header", "Sec-WebSocket-Protocol:x"],
-            "sends by itself; see --subprotocol",
+            "sends itself; see --subprotocol",
         ),
-        (["check_apps:echo", "--subprotocol", "a,b"], "'--subprotocol': 'a,b' is no name of a subprotocol"),
-        (["check_apps:echo", "--timeout", "nan"], "'--timeout': nan is no number of seconds that can pass"),
-        (["check_apps:echo", "--timeout", "0"], "'--timeout': 0 is no number of seconds that can pass"),
+        (["check_apps:echo", "--subprotocol", "a,b"], "'--subprotocol': 'a,b' is not the name of a subprotocol"),
+        (["check_apps:echo", "--timeout", "nan"], "'--timeout': nan is not a number of seconds to wait"),
+        (["check_apps:echo", "--timeout", "0"], "'--timeout': 0 is not a number of seconds to wait"),
         (["check_apps:echo", "--server", "nosuch"], "no server 'nosuch'. There is uvicorn, uvicorn-sansio, "),
     ],
 )
@@ -487,7 +490,7 @@ def test_visits_on_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     told, findings = server.check(monkeypatch, path="/w s?x=1", messages=("hi",))
     assert told == [
         "/w s on uvicorn-sansio: O1 returned; the client got close 1006",
-        "/w s on uvicorn-sansio:  the app broke no rule, and yet the client got close 1006",
+        "/w s on uvicorn-sansio:  the app broke no rule, but the client got close 1006",
     ]
     assert (findings.visits, findings.guarded) == (4, True)
     assert {visit["path"] for visit in server.visits} == {"/w%20s?x=1"}
@@ -520,7 +523,7 @@ def test_a_client_that_has_waited_long_enough(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_server_that_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     told, _ = FakeServer(Observation(status=403)).check(monkeypatch)
-    assert told == ["/ on uvicorn-sansio:  the server does not answer any more: gone"]
+    assert told == ["/ on uvicorn-sansio:  the server no longer answers: gone"]
 
 
 def test_a_server_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ ROOMS = Starlette(
 )
 OF_ROOMS = ["/rooms/{room}", "/api/{version}/news", "/files/{name:path}"]
 DENIES = Starlette(routes=[WebSocketRoute("/a", WebSocket.close), WebSocketRoute("/b", WebSocket.close)])
-ASIDE = "; the guard in the app's stack stood aside"
+ASIDE = "; the guard in the app's stack was bypassed"
 
 
 def pattern(text: str, callback: Any, **more: Any) -> Any:

@@ -21,7 +21,7 @@ import asgi_wsguard.cli
 from asgi_wsguard.cli import commands, explain, probe
 from asgi_wsguard.contract import CLAUSES
 from asgi_wsguard.probe.newest import holds, newest
-from asgi_wsguard.probe.results import Cell, Pair, Played, Results, from_json
+from asgi_wsguard.probe.results import Cell, Pair, Results, ServerResults, from_json
 from asgi_wsguard.probe.scenarios import EVERYDAY, SCENARIOS
 from asgi_wsguard.probe.servers import SERVERS, SETUPS, Server
 
@@ -208,7 +208,7 @@ class Ran:
         self.servers = [server.name for server in servers]
         self.scenarios = [scenario.name for scenario in scenarios]
         pairs = dict.fromkeys(self.scenarios, self.pair)
-        return Results({name: Played({"package": "1.0"}, pairs) for name in self.servers}), self.failed
+        return Results({name: ServerResults({"package": "1.0"}, pairs) for name in self.servers}), self.failed
 
 
 @pytest.fixture

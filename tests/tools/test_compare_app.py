@@ -390,9 +390,9 @@ def test_what_is_logged(captured: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     thread.start()
     thread.join()
     sys.unraisablehook(UNRAISABLE)
-    played = ["WARNING mine: in the app", "ERROR server: app failed [RuntimeError]"]
+    lines = ["WARNING mine: in the app", "ERROR server: app failed [RuntimeError]"]
     never = "Task exception was never retrieved"
-    assert sorted(captured("play")) == sorted([*played, *played, f"ERROR asyncio: {never} [ValueError]"])
+    assert sorted(captured("play")) == sorted([*lines, *lines, f"ERROR asyncio: {never} [ValueError]"])
     assert told == [never]
     assert captured("elsewhere") == ["a thread failed [OSError]", "unraisable in the middle [KeyError]"]
 

@@ -55,7 +55,7 @@ def test_what_is_left(told: list[Any], timeout: float, left: list[str], monkeypa
     monkeypatch.setattr(run, "get", get)
     monkeypatch.setattr(clients, "visited", lambda *where, **how: Observation(opened=True, code=1000))
     one = run.Side(SERVER, Path("nowhere"), timeout)
-    one.play_all([CLIENT])
+    one.visit_all([CLIENT])
     happened = one.happened[CLIENT]
     assert (happened.client, happened.left, happened.logs, told) == ({"": ["end 1000 ''"]}, left, [], [])
     assert one.guarded
@@ -63,7 +63,7 @@ def test_what_is_left(told: list[Any], timeout: float, left: list[str], monkeypa
 
 def test_a_server_that_has_died(monkeypatch: pytest.MonkeyPatch) -> None:
     one = run.Side(SERVER, Path("nowhere"), 1.0)  # there is nothing at that port
-    one.play_all([CLIENT])
+    one.visit_all([CLIENT])
     assert (one.got(CLIENT), one.happened[CLIENT].left) == ([clients.DEAD], [clients.DEAD])
 
 
@@ -80,7 +80,7 @@ def test_what_is_no_improvement_must_happen_twice(
 ) -> None:
     @contextlib.contextmanager
     def side(server: Any, app: Any, which: str) -> Any:
-        played.append(which)
+        sides.append(which)
         got = [bare] if which == BARE else guarded.pop(0)
         one = run.Side(SERVER, Path("nowhere"), 0.0)
         monkeypatch.setattr(clients, "visited", lambda *where, **how: None)
@@ -88,13 +88,13 @@ def test_what_is_no_improvement_must_happen_twice(
         yield one
         one.reports[CLIENT] = ["O1"]
 
-    played: list[str] = []
+    sides: list[str] = []
     monkeypatch.setattr(run, "side", side)
     monkeypatch.setattr(run, "get", lambda *asked: b'{"left": [], "guarded": false}')
     comparison = run.compare(SERVERS[0], run.UsersApp("a:b", False, 1.0), [], [CLIENT])
     assert [(finding.difference.part, finding.better) for finding in comparison.findings] == found
     assert guarded == []
-    assert played == [BARE, BARE, *[ADDED] * (len(played) - 2)]
+    assert sides == [BARE, BARE, *[ADDED] * (len(sides) - 2)]
 
 
 def shows(comparison: Comparison, monkeypatch: pytest.MonkeyPatch, *more: str) -> tuple[int, list[str], list[Any]]:
@@ -145,8 +145,8 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
             "  bare     nothing",
             "  guarded  task at app.py",
             "2 improvements and 1 other difference in 5 visits on uvicorn-sansio; no websocket was open: are --path,"
-            " --header and --subprotocol right?; the guard in the app's stack was bypassed for the bare side, and no"
-            " other added",
+            " --header and --subprotocol right?; the bare side bypassed the guard in the"
+            " app's stack, and the guarded side used it",
         ],
     )
 
@@ -186,7 +186,7 @@ def test_the_first_server_is_the_default(monkeypatch: pytest.MonkeyPatch) -> Non
         (["check_apps:nothing"], "check_apps has no 'nothing'"),
         (["check_apps:echo", "--client", "nowhere.py"], "'nowhere.py' does not exist"),
         (["check_apps:echo", "--server", "nothing"], "no server 'nothing'"),
-        (["check_apps:echo", "--timeout", "0"], "0 is no number of seconds that can pass"),
+        (["check_apps:echo", "--timeout", "0"], "0 is not a number of seconds to wait"),
     ],
 )
 def test_wrong_input(arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:

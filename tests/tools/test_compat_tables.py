@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from asgi_wsguard.probe.client import Observation
+from asgi_wsguard.probe.judge import Result
 from asgi_wsguard.probe.newest import holds
-from asgi_wsguard.probe.play import Result
 from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.servers import Server
 from compat import tables
 from compat.cells import cell
-from compat.stored import by_release, changes, plays, save, spread, together
+from compat.stored import by_release, changes, outcomes, save, spread, together
 
 SERVER = Server("server", "")
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -83,12 +83,12 @@ def test_a_dead_server() -> None:
     assert cell(SERVER, BY_NAME["returns"], result, guarded=False) == "no response; the server dies"
 
 
-def test_two_plays() -> None:
+def test_two_runs() -> None:
     first, again = {"a": ["500", "403"], "b": ["nothing; wrong", "403"]}, {"b": ["500", "403"]}
     assert together(first, again) == {"b": ["500 or nothing; wrong", "403"]}
     assert together({"a": ["500; tasks stay", "403"]}, {"a": ["500", "403"]}) == {"a": ["500", "403"]}
     assert together({"a": ["500; tasks stay", "403"]}, {"a": ["500; tasks stay", "403"]})["a"][0] == "500; tasks stay"
-    assert plays("500 or nothing; wrong") == ["500", "nothing; wrong"]
+    assert outcomes("500 or nothing; wrong") == ["500", "nothing; wrong"]
     assert holds("500 or 403")
     assert not holds("500 or nothing; wrong")
 

@@ -1,4 +1,4 @@
-"""The demo: what a browser can play, the app behind the page, and the command that serves it."""
+"""The demo: what a browser can run, the app behind the page, and the command that serves it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def forget() -> Iterator[None]:
     statuses.clear()
 
 
-# What a browser can play.
+# What a browser can run.
 
 
 def scenario(**more: Any) -> Scenario:
@@ -48,18 +48,18 @@ def scenario(**more: Any) -> Scenario:
         ("read nothing", {"steps": (Until(),)}),
         ("leave an open websocket without a close frame", {"steps": (Vanish(reset=False),)}),
         ("reset a connection", {"early": (Until("waiting"), Vanish())}),
-        ("hang up as soon as it has asked", {"early": (Vanish(reset=False),)}),
+        ("hang up right after its request", {"early": (Vanish(reset=False),)}),
     ],
 )
-def test_what_a_browser_cannot_play(what: str, more: dict[str, Any]) -> None:
+def test_what_a_browser_cannot_run(what: str, more: dict[str, Any]) -> None:
     assert obstacle(scenario(**more)).startswith(what)
     assert bool(obstacle(scenario(**more))) == bool(what)
 
 
-def test_a_browser_plays_most_scenarios_of_every_clause_but_few() -> None:
-    played = [one for one in SCENARIOS if not obstacle(one)]
-    assert len(played) > 0.8 * len(SCENARIOS)
-    assert {one.clause for one in SCENARIOS} - {one.clause for one in played} == {"H14", "O15", "E4"}
+def test_a_browser_runs_most_scenarios_of_every_clause_but_few() -> None:
+    runs = [one for one in SCENARIOS if not obstacle(one)]
+    assert len(runs) > 0.8 * len(SCENARIOS)
+    assert {one.clause for one in SCENARIOS} - {one.clause for one in runs} == {"H14", "O15", "E4"}
 
 
 REFUSED = {"opened": False, "code": 1006, "reason": "", "messages": []}
@@ -70,7 +70,7 @@ REFUSED = {"opened": False, "code": 1006, "reason": "", "messages": []}
     [
         (Denied(503), ["refused with 503"], [{**REFUSED, "status": 503}]),
         (Cut(401), ["cut"], [{**REFUSED, "status": None}]),
-        (Gone(), ["nobody waits"], [{**REFUSED, "status": None}]),
+        (Gone(), ["the client left"], [{**REFUSED, "status": None}]),
         (
             Closed(4001, "done", ("one", b"two")),
             ["closed with 4001 “done”"],
@@ -92,7 +92,7 @@ def test_what_a_browser_sees(outcome: Any, words: list[str], sees: list[Any]) ->
     assert [*seen(outcome)] == sees
 
 
-def test_what_the_page_plays() -> None:
+def test_what_the_page_runs() -> None:
     one = described(scenario(early=(Until("waiting"), Vanish(reset=False)), steps=(Say("hello"), Pause(0.1), Leave())))
     assert one["early"] == [["until", "waiting"], ["vanish", False]]
     assert one["steps"] == [["say", "hello"], ["pause", 0.1], ["leave", 1000]]

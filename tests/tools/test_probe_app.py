@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from asgi_wsguard.probe import app as probe
+from asgi_wsguard.probe.judge import COARSE
 from asgi_wsguard.probe.model import Closed, Cut, Denied, Gone, Hear, Leave, OneOf, Pause, Say, Scenario, Until
-from asgi_wsguard.probe.play import COARSE
 from asgi_wsguard.probe.scenarios import SCENARIOS, ProbeError
 from asgi_wsguard.testing import StrictServer
 from harness.clock import in_virtual_time

@@ -20,9 +20,9 @@ from rich.console import Console
 from asgi_wsguard.probe import run as module
 from asgi_wsguard.probe import servers
 from asgi_wsguard.probe.client import Observation
+from asgi_wsguard.probe.judge import Result
 from asgi_wsguard.probe.model import Closed, Scenario
-from asgi_wsguard.probe.play import Result
-from asgi_wsguard.probe.results import Cell, Pair, Played, Results, from_json, to_json
+from asgi_wsguard.probe.results import Cell, Pair, Results, ServerResults, from_json, to_json
 from asgi_wsguard.probe.run import Series, run
 from asgi_wsguard.probe.servers import Running, Server
 from asgi_wsguard.probe.table import details, grouped, summary
@@ -50,26 +50,26 @@ class Started:
     """Servers that sleep."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.played: list[list[tuple[str, bool, float]]] = []
+        self.ran: list[list[tuple[str, bool, float]]] = []
         self.options: list[Any] = []
         monkeypatch.setattr(module, "running", self.running)
-        monkeypatch.setattr(module, "play", self.play)
+        monkeypatch.setattr(module, "run_scenario", self.run_scenario)
 
     @contextlib.contextmanager
     def running(self, server: Server, **options: Any) -> Iterator[Running]:
         if server.name == "broken":
             raise RuntimeError("broken did not start:\nTraceback\nOSError: no more ports")
         self.options.append(options)
-        self.played.append([])
+        self.ran.append([])
         process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
         try:
             yield Running(server, 1, process, Path())
         finally:
             servers.stop(process, patience=0.0)
 
-    def play(self, running: Running, what: Scenario, *, guarded: bool, patience: float) -> Result:
+    def run_scenario(self, running: Running, what: Scenario, *, guarded: bool, patience: float) -> Result:
         assert running.process.poll() is None
-        self.played[-1].append((what.name, guarded, patience))
+        self.ran[-1].append((what.name, guarded, patience))
         seen, left = SEEN[what.name]
         return Result(what, seen, left, "", [] if what is GOOD else ["a fault"])
 
@@ -83,8 +83,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 def test_a_server_that_was_harmed_is_replaced(started: Started, harm: Scenario) -> None:
     done: list[int] = []
     series = Series(Server("one", ""), [GOOD, harm, GOOD, GOOD], guarded=False, done=lambda: done.append(1), python="p")
-    cells = series.play()
-    names = [[name for name, _, _ in played] for played in started.played]
+    cells = series.run()
+    names = [[name for name, _, _ in one] for one in started.ran]
     assert names == [["good", harm.name], ["good", "good"]]
     assert [*cells] == ["good", harm.name]
     assert len(done) == 4
@@ -92,9 +92,9 @@ def test_a_server_that_was_harmed_is_replaced(started: Started, harm: Scenario) 
 
 
 def test_with_the_guard_there_is_more_patience(started: Started) -> None:
-    Series(Server("one", ""), [GOOD], guarded=True).play()
-    Series(Server("one", ""), [GOOD], guarded=False).play()
-    assert started.played == [[("good", True, 5.0)], [("good", False, 1.5)]]
+    Series(Server("one", ""), [GOOD], guarded=True).run()
+    Series(Server("one", ""), [GOOD], guarded=False).run()
+    assert started.ran == [[("good", True, 5.0)], [("good", False, 1.5)]]
 
 
 def test_run(started: Started) -> None:
@@ -113,31 +113,31 @@ def test_run(started: Started) -> None:
 
 
 def test_interrupted(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The servers are stopped at once, which ends what is played on them; what waits for its turn is not begun."""
-    all_play, played = threading.Barrier(2), []
+    """The servers are stopped at once, which ends what runs on them. What waits for its turn does not begin."""
+    all_run, ran = threading.Barrier(2), []
 
-    def play(running: Running, what: Scenario, *, guarded: bool, patience: float) -> Result:
-        played.append(what)
-        if all_play.wait(30) == 0:
+    def run_scenario(running: Running, what: Scenario, *, guarded: bool, patience: float) -> Result:
+        ran.append(what)
+        if all_run.wait(30) == 0:
             os.kill(os.getpid(), signal.SIGINT)
         running.process.wait(30)
         return Result(what, Observation(), LEFT, "", [])
 
     monkeypatch.setattr(module, "AT_ONCE", 2)
-    monkeypatch.setattr(module, "play", play)
+    monkeypatch.setattr(module, "run_scenario", run_scenario)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     try:
         with pytest.raises(KeyboardInterrupt):
             run([Server("one", ""), Server("two", "")], [GOOD, GOOD], lambda: None)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert len(played) == 2
+    assert len(ran) == 2
 
 
-def test_a_series_that_was_stopped_plays_nothing(started: Started) -> None:
+def test_a_series_that_was_stopped_runs_nothing(started: Started) -> None:
     series = Series(Server("one", ""), [GOOD], guarded=True)
     series.stop()
-    assert series.play() == {}
+    assert series.run() == {}
 
 
 def test_a_real_server() -> None:
@@ -169,9 +169,9 @@ def pair(bare: str, guarded: str, *faults: str, left: str = "", seconds: float =
     return Pair(Cell(bare, seconds, left, faults), Cell(guarded, 0.01, ""))
 
 
-def results(**played: Pair) -> Results:
+def results(**pairs: Pair) -> Results:
     """Return what came of "good" on servers, with `_` for `-`."""
-    return Results({name.replace("_", "-"): Played({"it": "1.0"}, {"good": one}) for name, one in played.items()})
+    return Results({name.replace("_", "-"): ServerResults({"it": "1.0"}, {"good": one}) for name, one in pairs.items()})
 
 
 def shown(what: Results, **options: Any) -> list[tuple[str, str, str]]:

@@ -178,7 +178,7 @@ async def test_o12_an_app_that_does_not_end() -> None:
         async with WebSocketSession(App(ACCEPT, then=never)):
             pass
     assert str(broken.value) == (
-        "[O12] the app went on for 5.0 s after the connection was over;"
+        "[O12] the app kept running for 5.0 s after the connection was over;"
         f" the app waits at {line_of(never, '# here')}; it was cancelled"
     )
     assert anyio.current_time() - start == 5
@@ -340,4 +340,4 @@ async def test_an_app_that_receives_for_ever_is_stopped() -> None:
         async with WebSocketSession(receives_for_ever):
             pass
     where = line_of(receives_for_ever, "# here")
-    assert str(broken.value) == f"[O8] the app went on to receive after 100 disconnects ({where})"
+    assert str(broken.value) == f"[O8] the app kept receiving after 100 disconnects ({where})"

@@ -1,4 +1,4 @@
-// The page: its table, its buttons, and what each row tells.
+// The page: its table, its buttons, and the text of each row.
 
 import { $, SIDES, Side, copy, element } from "./side.js";
 import { PATIENCE } from "./visit.js";
@@ -7,7 +7,7 @@ const AT_ONCE = 4; // rows of "Run all"
 
 const { server, scenarios, sections, clauses, left_out: leftOut } = await (await fetch("scenarios.json")).json();
 
-/** Say in words what the client of a scenario does. */
+/** Describe what the client of a scenario does. */
 function does({ early, steps, company }) {
   const words = {
     say: (text) => `says “${text}”`,
@@ -62,7 +62,7 @@ class Row {
     this.button.setAttribute("aria-disabled", true);
     const [bare, guarded] = this.sides;
     try {
-      // The guarded one first: it is always answered, and the other one may hold its turn for long.
+      // The guarded one goes first: it is always answered, while the other one may block the browser for long.
       await Promise.all([guarded, bare].map((side) => side.run(this.scenario, signal)));
     } finally {
       this.button.setAttribute("aria-disabled", false);
@@ -82,7 +82,7 @@ class Row {
   }
 }
 
-// What runs, and how to stop it.
+// The rows that run, and how to stop them.
 
 const underWay = new Set();
 
@@ -123,7 +123,7 @@ async function runAll() {
   }).finally(() => $("run-all").setAttribute("aria-disabled", false));
 }
 
-/** Count in how many rows the promise was kept. */
+/** Count the rows in which the promise was kept. */
 function count() {
   Object.keys(SIDES).forEach((kind, index) => {
     const states = rows.map((row) => row.state[index]);
@@ -140,7 +140,7 @@ const scores = () =>
     .map(([kind, name]) => `${name}: ${document.querySelector(`.score[data-side=${kind}] .count`).textContent}.`)
     .join(" ");
 
-/** Say beside its button what a clause promises. */
+/** Show what a clause promises, next to its button. */
 function explain(clause, button) {
   const parts = [
     [clause.client || clause.sees ? "An app that" : "The promise", clause.app],
@@ -160,13 +160,13 @@ function explain(clause, button) {
   style.bottom = below ? "auto" : `${innerHeight - top + 6}px`;
 }
 
-/** Append a text in which `backticks` are around code. */
+/** Append a text with code in `backticks`. */
 function withCode(to, text) {
   to.append(...text.split("`").map((part, index) => (index % 2 ? element("code", part) : part)));
   return to;
 }
 
-// Light and dark: as the system has it, until the button says otherwise.
+// Light or dark: as in the system, until the button is used.
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 

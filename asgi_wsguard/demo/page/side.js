@@ -1,4 +1,4 @@
-// One side of a row: what it shows while its websocket lives, and in the end.
+// One side of a row: what it shows while its websocket is open, and at the end.
 
 import { PATIENCE, describe, faults, list, visit } from "./visit.js";
 
@@ -105,7 +105,7 @@ export class Side {
       `tasks left behind: ${list(result.tasks)}`,
       ...(result.notes.length ? [`the app saw ${list(result.notes)}`] : []),
     ]);
-    const nothing = this.kind === "bare" ? "no guard, no line" : "nothing";
+    const nothing = this.kind === "bare" ? "there is no guard" : "nothing";
     this.fill(".log", result.log.length ? result.log.map(([level, text]) => `${level} ${text}`) : [nothing]);
   }
 }

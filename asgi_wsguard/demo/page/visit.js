@@ -1,4 +1,4 @@
-// One websocket, from its handshake to what stays behind in the server.
+// One websocket, from its handshake to what it leaves behind in the server.
 
 export const PATIENCE = { bare: 3, guarded: 30 }; // seconds until the page gives up
 const TO_END = { bare: 1, guarded: 10 }; // seconds that the app has to end when its websocket has
@@ -15,7 +15,7 @@ function inTurn(shakeHands) {
   return mine;
 }
 
-/** Open a websocket, and keep what it tells. */
+/** Open a websocket, and record its events. */
 function connect(path, tell = () => {}) {
   const start = performance.now();
   const socket = new WebSocket(new URL(path, location).href.replace(/^http/, "ws"));
@@ -91,16 +91,16 @@ async function succeed(number) {
 }
 
 /**
- * Play a scenario with one websocket, bare or guarded.
+ * Run a scenario with one websocket, bare or guarded.
  *
- * `tell` is called with each event; the signal ends it early. Returns what the browser saw, and what the server told.
+ * `tell` is called with each event; the signal ends it early. It returns what the browser saw, and what the server reported.
  */
 export async function visit(kind, scenario, signal, tell) {
   const number = `${kind}-${Math.random().toString(36).slice(2)}`;
   const path = `${kind}/${scenario.name}/${number}`;
   const company = scenario.company && (await inTurn(() => accompany(`${path}-company`)));
   try {
-    const seen = await play(kind, scenario, number, path, signal, tell);
+    const seen = await runScenario(kind, scenario, number, path, signal, tell);
     tell({ name: "ended" });
     const left = await (await fetch(`left/${number}/${signal.aborted ? 0 : TO_END[kind]}`)).json();
     signal.throwIfAborted();
@@ -110,14 +110,14 @@ export async function visit(kind, scenario, signal, tell) {
   }
 }
 
-/** Be another client, which is there already. */
+/** Be another client, which is connected before. */
 async function accompany(path) {
   const connection = connect(path);
   await connection.answered();
   return connection;
 }
 
-async function play(kind, scenario, number, path, signal, tell) {
+async function runScenario(kind, scenario, number, path, signal, tell) {
   const connection = await inTurn(async () => {
     signal.throwIfAborted();
     const connection = Object.assign(connect(path, tell), { number, hears: 0 });

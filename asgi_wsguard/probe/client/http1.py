@@ -15,7 +15,7 @@ from asgi_wsguard.probe.client.wire import Cut, Fault, Wire
 
 
 class HTTP1:
-    """The handshake and the denial over HTTP/1.1; after the handshake, the bytes as they are."""
+    """The handshake and the denial over HTTP/1.1. After the handshake, it passes the bytes through."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -25,7 +25,7 @@ class HTTP1:
         self._pending = b""
 
     def request(self, path: str, subprotocols: Sequence[str], more: Sequence[tuple[str, str]] = ()) -> None:
-        """Ask for the websocket, with more headers."""
+        """Request the websocket."""
         host, others = host_of(more, self._wire.authority)
         headers = [
             ("host", host),
@@ -53,7 +53,7 @@ class HTTP1:
         return response.status_code, found, opened
 
     def read_body(self) -> bytes:
-        """Return more of a denial's body; nothing at its end."""
+        """Return more of a denial's body; empty at its end."""
         event = self._next_event()
         if isinstance(event, h11.Data):
             return bytes(event.data)
@@ -62,23 +62,23 @@ class HTTP1:
         return b""
 
     def read(self) -> bytes:
-        """Return more of what the open websocket brings; nothing at its end."""
+        """Return more bytes of the open websocket; empty at its end."""
         pending, self._pending = self._pending, b""
         return pending or self._wire.read()
 
     def write(self, data: bytes) -> None:
-        """Send that on the open websocket."""
+        """Send bytes on the open websocket."""
         self._wire.write(data)
 
     def finish(self) -> None:
-        """Say that nothing more will come from here: the server ends a connection over HTTP/1.1."""
+        """Do nothing: over HTTP/1.1 the server ends the connection."""
 
     def vanish(self, reset: bool) -> None:
-        """End the connection without a word."""
+        """End the connection without a close frame."""
         self._wire.vanish(reset)
 
     def hang_up(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self._wire.socket.close()
 
     def _next_event(self) -> h11.Event:
@@ -97,7 +97,7 @@ class HTTP1:
                 return event
 
     def _check_head(self) -> None:
-        """Find what h11 forgives: it takes two lengths for one when they are the same."""
+        """Find a fault that h11 accepts: two equal lengths."""
         head = self._head.partition(b"\r\n\r\n")[0].lower()
         framing = re.findall(rb"^(content-length|transfer-encoding):", head, re.MULTILINE)
         if len(framing) > 1:
@@ -112,11 +112,11 @@ class HTTP1:
 
 
 def host_of(headers: Sequence[tuple[str, str]], authority: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return the host to ask for, which is the server's unless a header names another, and the other headers."""
+    """Return the host to send, which is the server's unless a header names another, and the other headers."""
     others = [(name, value) for name, value in headers if name.lower() != "host"]
     return next((value for name, value in headers if name.lower() == "host"), authority), others
 
 
 def offer(subprotocols: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the header that offers them."""
+    """Return the header that offers the subprotocols; none without any."""
     return [("sec-websocket-protocol", ", ".join(subprotocols))] if subprotocols else []

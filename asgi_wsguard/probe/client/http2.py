@@ -25,9 +25,9 @@ class HTTP2:
         self._events: list[h2.events.Event] = []
 
     def request(self, path: str, subprotocols: Sequence[str], more: Sequence[tuple[str, str]] = ()) -> None:
-        """Ask for the websocket, with more headers."""
+        """Request the websocket."""
         self._flush()
-        self._next_event()  # a server's settings come first
+        self._next_event()  # the server sends its settings first
         if not self._http.remote_settings.enable_connect_protocol:
             raise Fault("the server does not offer extended CONNECT")
         host, others = host_of(more, self._wire.authority)
@@ -54,7 +54,7 @@ class HTTP2:
         return status, found, status == 200
 
     def read_body(self) -> bytes:
-        """Return more of a denial's body, or of what the open websocket brings; nothing at its end."""
+        """Return more of a denial's body, or of the open websocket; empty at its end."""
         while True:
             event = self._next_event()
             if isinstance(event, h2.events.DataReceived):
@@ -68,15 +68,15 @@ class HTTP2:
     read = read_body
 
     def write(self, data: bytes) -> None:
-        """Send that on the open websocket."""
+        """Send bytes on the open websocket."""
         try:
             self._http.send_data(self._stream, data)
         except h2.exceptions.StreamClosedError:
-            return  # the next read tells
+            return  # the next read reports it
         self._flush()
 
     def finish(self) -> None:
-        """Say that nothing more will come from here."""
+        """End the stream in this direction."""
         try:
             self._http.end_stream(self._stream)
         except h2.exceptions.ProtocolError:
@@ -92,7 +92,7 @@ class HTTP2:
             self._wire.vanish(reset)
 
     def hang_up(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self._http.close_connection()
         self._flush()
         self._wire.socket.close()

@@ -17,11 +17,11 @@ from asgi_wsguard.probe.client.http1 import host_of, offer
 from asgi_wsguard.probe.client.wire import TLS, Cut, Fault
 
 STREAM = 0
-"""The first that a client opens."""
+"""The id of a client's first stream."""
 
 
 class _Quic(QuicConnection):
-    """Keeps why the client itself ends the connection: what the server sent is illegal."""
+    """Records why the client ends the connection, which means that the server sent something illegal."""
 
     fault = ""
 
@@ -49,7 +49,7 @@ class HTTP3:
         self._flush()
 
     def request(self, path: str, subprotocols: Sequence[str], more: Sequence[tuple[str, str]] = ()) -> None:
-        """Ask for the websocket, with more headers."""
+        """Request the websocket."""
         while self._http.received_settings is None:
             self._read_datagram()
         if not self._http.received_settings.get(Setting.ENABLE_CONNECT_PROTOCOL):
@@ -75,14 +75,14 @@ class HTTP3:
         status = 0
         while status < 200:  # early hints
             event = self._next_event()
-            assert isinstance(event, HeadersReceived)  # data before it is an error of aioquic's
+            assert isinstance(event, HeadersReceived)  # aioquic raises an error for data before it
             found = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers]
             status = int(dict(found)[":status"])
         self._ended = event.stream_ended
         return status, found, status == 200
 
     def read_body(self) -> bytes:
-        """Return more of a denial's body, or of what the open websocket brings; nothing at its end."""
+        """Return more of a denial's body, or of the open websocket; empty at its end."""
         while not self._ended:
             event = self._next_event()
             self._ended = event.stream_ended
@@ -93,12 +93,12 @@ class HTTP3:
     read = read_body
 
     def write(self, data: bytes) -> None:
-        """Send that on the open websocket."""
+        """Send bytes on the open websocket."""
         self._http.send_data(STREAM, data, end_stream=False)
         self._flush()
 
     def finish(self) -> None:
-        """Say that nothing more will come from here."""
+        """End the stream in this direction."""
         self._http.send_data(STREAM, b"", end_stream=True)
         self._flush()
 
@@ -111,7 +111,7 @@ class HTTP3:
             self.hang_up()
 
     def hang_up(self) -> None:
-        """End the connection, and give the socket back."""
+        """End the connection, and close the socket."""
         if self._socket.fileno() >= 0:
             self._quic.close(ErrorCode.H3_NO_ERROR)
             self._flush()
@@ -126,7 +126,7 @@ class HTTP3:
         return event
 
     def _read_datagram(self) -> None:
-        """Wait for a datagram, or for what QUIC does by the clock, and act on it."""
+        """Wait for a datagram or a QUIC timer, and handle it."""
         timer = self._quic.get_timer() or self._deadline
         self._socket.settimeout(max(min(timer, self._deadline) - time.monotonic(), 0.001))
         try:
@@ -153,5 +153,5 @@ class HTTP3:
 
     def _flush(self) -> None:
         for data, _ in self._quic.datagrams_to_send(time.monotonic()):
-            with contextlib.suppress(ConnectionRefusedError):  # the next read tells
+            with contextlib.suppress(ConnectionRefusedError):  # the next read reports it
                 self._socket.send(data)

@@ -1,4 +1,4 @@
-"""One client's visit: it connects, takes its steps, and waits for the end."""
+"""The visit of one client: it connects, takes its steps, and waits for the end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def visit(
 ) -> Observation:
     """Connect, take the steps, wait for the end, and return what was seen.
 
-    `http` is the version that it speaks: 1, 2 or 3. `watch(note)` returns once the app has noted it, or has ended.
+    `http` is the version of HTTP: 1, 2 or 3. `watch(note)` returns once the app has noted this, or has ended.
     """
     seen = Observation()
     start = time.monotonic()
@@ -66,7 +66,7 @@ def visit(
 
 @contextlib.contextmanager
 def staying(port: int, path: str, *, http: int, patience: float, tls: TLS | None = None) -> Iterator[None]:
-    """Have a websocket open meanwhile; in the end it is reset."""
+    """Keep a websocket open meanwhile, and reset it at the end."""
     connection = _connect(port, http, tls, time.monotonic() + patience)
     try:
         connection.request(path, ())
@@ -79,10 +79,10 @@ def staying(port: int, path: str, *, http: int, patience: float, tls: TLS | None
 
 def _connect(port: int, http: int, tls: TLS | None, deadline: float) -> Connection:
     if http == 3:
-        # aioquic, and the cryptography that it needs, are there for those who probe HTTP/3 only.
+        # Only those who probe HTTP/3 need aioquic, and its dependency cryptography.
         from asgi_wsguard.probe.client.http3 import HTTP3
 
-        assert tls is not None  # there is no QUIC without
+        assert tls is not None  # QUIC is always encrypted
         return HTTP3(port, deadline, tls)
     return HTTP2(Wire(port, deadline, tls, "h2")) if http == 2 else HTTP1(Wire(port, deadline, tls))
 

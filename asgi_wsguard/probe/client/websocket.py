@@ -29,7 +29,7 @@ class Websocket:
         self._heard = 0
 
     def take(self, step: Say | Hear | Leave) -> None:
-        """Take one step of the client's."""
+        """Take one of the client's steps."""
         if isinstance(step, Say):
             self._connection.write(bytes(self._frames.send_data(step.text)))
         elif isinstance(step, Leave):
@@ -40,11 +40,11 @@ class Websocket:
                 self._read()
 
     def end(self) -> None:
-        """Wait for the close, and for the end of the connection, which the server owes after it."""
+        """Wait for the close, and then for the server to end the connection."""
         while self._seen.code is None:
             self._read()
         self._connection.finish()
-        with contextlib.suppress(Cut):  # a reset after the close frames harms nobody
+        with contextlib.suppress(Cut):  # a reset after the close frames does no harm
             b"".join(iter(self._connection.read, b""))
 
     def _read(self) -> None:

@@ -1,4 +1,4 @@
-"""The socket under a client's connection, and what can be wrong with what comes out of it."""
+"""The socket of a client's connection, and the errors in what it receives."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ import time
 from dataclasses import dataclass
 
 RECEIVE_BUFFER = 4096
-"""Bytes. A client that reads nothing is soon one that the server cannot send to."""
+"""Bytes. With a small buffer, a client that does not read soon blocks the server's sends."""
 
 ENDED = (ConnectionError, ssl.SSLEOFError)
-"""What a socket raises when the other side has ended the connection; over TLS by which, depends on the Python."""
+"""The exceptions of a socket whose peer has ended the connection. Over TLS they depend on Python's version."""
 
 
 class Cut(Exception):
-    """The connection ended where it must not."""
+    """The connection ended too early."""
 
 
 class Fault(Exception):
-    """The server did what no server may."""
+    """The server broke the protocol."""
 
 
 @dataclass(frozen=True)
 class TLS:
-    """How the client makes sure of the server."""
+    """How the client verifies the server."""
 
     bundle: str
-    """The file with the certificates of the CAs that it trusts."""
+    """The file with the certificates of the trusted CAs."""
     name: str
-    """The server's, for which its certificate must be."""
+    """The host name that the server's certificate must be valid for."""
 
     def context(self) -> ssl.SSLContext:
-        """Return what a new connection begins with."""
+        """Return the context of a new connection."""
         return ssl.create_default_context(cafile=self.bundle)
 
 
 class Wire:
-    """A socket whose every wait ends at the deadline, in the clear or over TLS."""
+    """A socket, plain or over TLS, on which every wait ends at the deadline."""
 
     def __init__(self, port: int, deadline: float, tls: TLS | None = None, protocol: str = "http/1.1") -> None:
         self.deadline = deadline
@@ -60,7 +60,7 @@ class Wire:
             raise
 
     def read(self) -> bytes:
-        """Return more of what came; nothing at the end."""
+        """Return more bytes; empty at the end."""
         self._hurry()
         try:
             return self.socket.recv(65536)
@@ -70,7 +70,7 @@ class Wire:
     def write(self, data: bytes) -> None:
         """Send all of it."""
         self._hurry()
-        with contextlib.suppress(*ENDED):  # the next read tells
+        with contextlib.suppress(*ENDED):  # the next read reports it
             self.socket.sendall(data)
 
     def vanish(self, reset: bool) -> None:

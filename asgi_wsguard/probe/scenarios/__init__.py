@@ -1,6 +1,6 @@
-"""The misbehaving apps: what each does, what its client must get, and what else must hold.
+"""The misbehaving apps, with the result that each client must get, and what else must hold.
 
-Each clause of the contract is met at least once. The expectation is the same for every server.
+Each clause of the contract has at least one scenario. The expectation is the same for every server.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from asgi_wsguard.probe.scenarios import (  # noqa: F401 - each adds its own
 )
 from asgi_wsguard.probe.scenarios.parts import SCENARIOS, SECRET, ProbeError
 
-# As the contract has them.
+# In the order of the contract.
 SCENARIOS.sort(key=lambda scenario: ("HOE".index(scenario.clause[0]), int(scenario.clause[1:])))
 
-# Those that everybody meets one day: what the README and `scripts/demo` show.
+# The everyday ones, which the README and `scripts/demo` show.
 EVERYDAY = (
     "returns",
     "raises",

@@ -1,4 +1,4 @@
-"""Clauses E: at the end."""
+"""Clauses E: the end."""
 
 # ruff: noqa: D103 - a scenario says what its app does
 

@@ -102,7 +102,7 @@ async def raises_inside_body(scope: Scope, receive: Receive, send: Send) -> None
 
 
 def out_of_order(name: str, title: str, message: Message) -> None:
-    """Add two scenarios: the app lets the error out, and it catches the error and answers after all."""
+    """Add two scenarios: the app lets the error escape, or it catches the error and then answers."""
 
     async def lets_out(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

@@ -1,4 +1,4 @@
-"""Clauses H12, O7, O8 and O12: the connection is over, and the app does not know, or does not care."""
+"""Clauses H12, O7, O8 and O12: the connection is over, and the app does not notice, or ignores it."""
 
 # ruff: noqa: D103 - a scenario says what its app does
 
@@ -31,13 +31,13 @@ from asgi_wsguard.probe.scenarios.parts import accept, attempt, body, push, scen
 from asgi_wsguard.probe.visit import note
 
 EXIT = 0.1
-# Granian does not tell before the handshake is answered that the client has left.
+# Before the handshake is answered, granian does not tell the app that the client has left.
 UNTOLD = {"handshake_timeout": 1.5}
 OUTLIVES: Any = {"logs": "WARNING O12", "options": {"exit_timeout": EXIT, **UNTOLD}, "app_stays": EXIT}
-# What is dropped tells the app nothing.
+# If the server drops a message, the app does not notice the end.
 UNAWARE: Any = {"logs": "WARNING O12", "app_stays": EXIT}
 PUSHES: Any = {"options": {"exit_timeout": EXIT}, "dropped": UNAWARE}
-# Longer than EXIT, after which one that does not know is cancelled.
+# Longer than EXIT, after which an app that has not noticed is cancelled.
 WORKS: Any = {"logs": "INFO O16", "options": {"exit_timeout": EXIT / 5}, "app_stays": EXIT}
 LOOPS: Any = {"logs": "WARNING O16", "options": {"close_timeout": 0.1, "exit_timeout": EXIT}, "app_stays": EXIT}
 TELLS: Any = {"options": {"close_timeout": 0.2}}
@@ -51,7 +51,7 @@ RESETS = (Until(WAITING), Vanish())
 
 
 def decides(name: str, title: str, client: tuple[Early, ...], *answer: Message) -> None:
-    """Add a scenario whose app answers when the client has left."""
+    """Add a scenario whose app answers after the client has left."""
 
     async def decides(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
@@ -206,12 +206,12 @@ async def loop(receive: Receive) -> None:
 
 
 async def work() -> None:
-    """Take longer than the guard waits for those that do not know."""
+    """Take longer than the guard waits for an app that has not noticed the end."""
     await anyio.sleep(EXIT)
     note("saved")
 
 
-# What the guard receives ahead is not lost.
+# A prefetched message is not lost.
 
 MESSAGES = tuple(str(number) for number in range(20))
 
@@ -224,7 +224,7 @@ MESSAGES = tuple(str(number) for number in range(20))
 )
 async def receives_in_bits(scope: Scope, receive: Receive, send: Send) -> None:
     await accept(receive, send)
-    await anyio.sleep(0.7)  # so long that the guard reads one ahead
+    await anyio.sleep(0.7)  # so long that the guard prefetches a message
     message = {"type": ""}
     while message["type"] != "websocket.disconnect":
         for limit in (0, 0.001, 0.01):

@@ -1,4 +1,4 @@
-"""Clauses O13, O14, O15, E4 and E9: what the guard's options limit."""
+"""Clauses O13, O14, O15, E4 and E9: the limits that the guard's options set."""
 
 # ruff: noqa: D103 - a scenario says what its app does
 
@@ -48,7 +48,7 @@ CHUNK, CHUNKS = bytes(65536), 256
 
 
 async def flood(send: Send, sent: list[int]) -> None:
-    """Send more than fits between the app and a client that reads nothing."""
+    """Send more than fits into the buffers between the app and a client that does not read."""
     try:
         for number in range(CHUNKS):
             await send({"type": "websocket.send", "bytes": CHUNK})

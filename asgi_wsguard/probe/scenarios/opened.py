@@ -1,4 +1,4 @@
-"""Clauses O: while the connection is open."""
+"""Clauses O: the open connection."""
 
 # ruff: noqa: D103 - a scenario says what its app does
 
@@ -54,7 +54,7 @@ async def accepts_and_is_cancelled(scope: Scope, receive: Receive, send: Send) -
 
 
 def close_with(name: str, title: str, client_gets: Closed, **close: Any) -> None:
-    """Add a scenario whose app accepts and closes like this."""
+    """Add a scenario whose app accepts, and sends this close."""
 
     async def closes(scope: Scope, receive: Receive, send: Send) -> None:
         await accept(receive, send)
@@ -124,7 +124,7 @@ async def sends_after_vanishing(scope: Scope, receive: Receive, send: Send) -> N
 
 
 def send_wrongly(name: str, title: str, payload: dict[str, Any]) -> None:
-    """Add a scenario whose app accepts, and sends that."""
+    """Add a scenario whose app accepts, and sends this message."""
 
     async def sends(scope: Scope, receive: Receive, send: Send) -> None:
         await accept(receive, send)

@@ -1,4 +1,4 @@
-"""What the misbehaving apps are made of."""
+"""The building blocks of the misbehaving apps."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from asgi_wsguard.probe.visit import VISIT, note
 
 
 class ProbeError(Exception):
-    """What a scenario's app raises."""
+    """The exception that a scenario's app raises."""
 
 
 SECRET = "the text of an app's exception"
-"""It goes into the log, and never to a client."""
+"""It must appear in the log, and must not reach a client."""
 
 SCENARIOS: list[Scenario] = []
 
 
 def scenario(clause: str, title: str, client_gets: Outcome, *app_sees: str, **more: Any) -> Callable[[App], App]:
-    """Add the app to the scenarios, under its own name."""
+    """Add the app to the scenarios, under the function's name."""
 
     def add(app: App) -> App:
         name = app.__name__.replace("_", "-")
@@ -50,13 +50,13 @@ KEPT = (("x-probe", "kept"),)
 
 
 async def accept(receive: Receive, send: Send, **more: Any) -> None:
-    """Take the connect, and accept."""
+    """Receive the connect, and accept."""
     await receive()
     await send({"type": "websocket.accept", **more})
 
 
 async def until_disconnect(receive: Receive) -> Message:
-    """Receive until the client is gone."""
+    """Receive until the disconnect."""
     message = await receive()
     while message["type"] != "websocket.disconnect":
         message = await receive()
@@ -71,7 +71,7 @@ async def push(send: Send) -> None:
 
 
 async def attempt(send: Send, message: Message) -> None:
-    """Send, and note how the guard takes it."""
+    """Send, and note how the guard reacts."""
     try:
         await send(message)
     except Exception as error:
@@ -81,13 +81,13 @@ async def attempt(send: Send, message: Message) -> None:
 
 
 async def be_cancelled() -> None:
-    """Be cancelled, as by a server that stops."""
+    """Be cancelled, as by a server that is stopping."""
     VISIT.get().server.cancel()
     await anyio.sleep_forever()
 
 
 async def stay() -> None:
-    """Wait for what never comes, until it is cancelled."""
+    """Wait until cancelled."""
     try:
         await anyio.sleep_forever()
     except anyio.get_cancelled_exc_class():
@@ -96,7 +96,7 @@ async def stay() -> None:
 
 
 async def in_thread(work: Callable[[], Any]) -> None:
-    """Wait for the work of a thread, which cannot be cancelled."""
+    """Wait for a thread, which cannot be cancelled."""
     await anyio.to_thread.run_sync(work)
 
 

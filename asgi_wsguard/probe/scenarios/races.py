@@ -1,4 +1,4 @@
-"""Clause E6: two things happen at once, and what comes of it is legal either way."""
+"""Clause E6: two things happen at once, and the result is legal either way."""
 
 # ruff: noqa: D103 - a scenario says what its app does
 
@@ -26,12 +26,12 @@ from asgi_wsguard.probe.model import (
 from asgi_wsguard.probe.scenarios.parts import accept, attempt, scenario, stay, until_disconnect
 
 DEADLINE = 0.2
-# A server may refuse a message with an error of its own where the client has just left.
+# A server may refuse a message with its own error if the client has just left.
 EITHER: Any = {"logs": None, "raises": None}
 
 
 def accepts_against(name: str, title: str, leaving: Vanish) -> None:
-    """Add a scenario whose client leaves as soon as it has asked for the websocket."""
+    """Add a scenario whose client leaves right after its request."""
 
     async def accepts(scope: Scope, receive: Receive, send: Send) -> None:
         await accept(receive, send)
@@ -46,7 +46,7 @@ accepts_against("accepts_and_reset", "accepts as the client resets the connectio
 
 
 def closes_against(name: str, title: str, client_gets: Outcome, leaving: Step) -> None:
-    """Add a scenario whose client leaves right after the message that lets the app close."""
+    """Add a scenario whose client leaves right after the message on which the app closes."""
 
     async def closes(scope: Scope, receive: Receive, send: Send) -> None:
         await accept(receive, send)
@@ -98,7 +98,7 @@ async def accepts_at_deadline(scope: Scope, receive: Receive, send: Send) -> Non
 @scenario(
     "E6",
     "has a client that leaves at max_lifetime",
-    # 1006: a server that goes without reading the client's close frame resets the connection.
+    # 1006: a server that ends without having read the client's close frame resets the connection.
     OneOf((Closed(1000), Closed(1001), Closed(1006))),
     **EITHER,
     steps=(Pause(DEADLINE), Leave()),

@@ -19,11 +19,11 @@ DEADLINE = 0.2
 OPTIONS = {"handshake_timeout": DEADLINE}
 
 AT_MOST = 10.0
-"""Seconds that a thread of a scenario's works, even if nobody asks what is left."""
+"""The longest time that a scenario's thread works, in seconds, in case nobody releases it."""
 
 
 def stuck(title: str, *app_sees: str, **more: Any) -> Callable[[App], App]:
-    """Add a scenario whose client is told 503 at the deadline."""
+    """Add a scenario whose client gets 503 at the deadline."""
     times = {"client_waits": DEADLINE, "app_stays": DEADLINE}
     return scenario("H4", title, UNAVAILABLE, *app_sees, logs="ERROR H4", options=OPTIONS, **times, **more)
 
@@ -60,7 +60,7 @@ async def waits_for_lock(scope: Scope, receive: Receive, send: Send) -> None:
         await lock.acquire()
 
 
-# What these see depends on the event loop: a shield of anyio's does not hold against asyncio's own cancellation.
+# What these apps see depends on the event loop: anyio's shield does not stop asyncio's own `Task.cancel()`.
 @stuck("blocks in a thread", app_sees=None)
 async def works_in_thread(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()

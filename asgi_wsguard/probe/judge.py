@@ -1,4 +1,4 @@
-"""Play a scenario on a running server, and judge the result."""
+"""Runs a scenario on a running server, and judges the result."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PATIENCE = 5.0
 """Seconds. Daphne looks for apps that have ended once a second."""
 
 COARSE = 0.02
-"""Seconds. uvloop counts its time in milliseconds, from the beginning of a turn."""
+"""Seconds. uvloop measures time in milliseconds, from the beginning of an iteration."""
 
 GROUPS = ("ExceptionGroup: ",)
-"""What is in the group has a line of its own."""
+"""The exceptions in the group have lines of their own."""
 
 _numbers = itertools.count()
 
@@ -35,15 +35,15 @@ class Result:
     scenario: Scenario
     seen: Observation
     left: dict[str, Any]
-    """What the app at the other end tells: tasks left, notes, the guard's log lines and reports."""
+    """What the probe's app reports: tasks left, notes, the guard's log lines and reports."""
     log: str
-    """What the server has printed meanwhile."""
+    """What the server printed meanwhile."""
     faults: list[str]
-    """Where the contract did not hold."""
+    """The deviations from the contract."""
 
 
-def play(running: Running, scenario: Scenario, *, guarded: bool = True, patience: float = PATIENCE) -> Result:
-    """Play the scenario, and compare the result with the one that it must have."""
+def run_scenario(running: Running, scenario: Scenario, *, guarded: bool = True, patience: float = PATIENCE) -> Result:
+    """Run the scenario, and compare the result with the expected one."""
     scenario = running.server.expects(scenario)
     if not guarded:
         scenario = _with_any_text(scenario)
@@ -53,7 +53,7 @@ def play(running: Running, scenario: Scenario, *, guarded: bool = True, patience
     how: Any = {"http": running.server.http, "tls": running.tls, "patience": patience}
 
     def watch(note: str) -> None:
-        with contextlib.suppress(OSError):  # the last request tells
+        with contextlib.suppress(OSError):  # the last request reports it
             get(running.port, f"/reached/{number}/{patience}/{note}", patience * 2, running.tls)
 
     seen = Observation()
@@ -72,7 +72,7 @@ def play(running: Running, scenario: Scenario, *, guarded: bool = True, patience
             )
         left = json.loads(get(running.port, f"/left/{number}/{patience}", patience * 2, running.tls))
     except OSError as error:
-        return Result(scenario, seen, {}, running.log(start), [f"the server does not answer any more: {error}"])
+        return Result(scenario, seen, {}, running.log(start), [f"the server no longer answers: {error}"])
     deadline = time.monotonic() + (patience if guarded else 0)
     while not scenario.outlives and not _shows(scenario.raises, running.log(start)) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -84,7 +84,7 @@ def play(running: Running, scenario: Scenario, *, guarded: bool = True, patience
 
 
 def _with_any_text(scenario: Scenario) -> Scenario:
-    """Return the scenario for no guard: where the app did not deny, the server may say what it likes."""
+    """Return the scenario without a guard. Where the app did not deny, the server may send any text."""
     denied = scenario.client_gets
     if isinstance(denied, Denied) and scenario.clause not in ("H6", "H7", "H8"):
         return replace(scenario, client_gets=Denied(denied.status, body=None))
@@ -111,7 +111,7 @@ def _faults(server: Server, result: Result) -> Iterator[str]:
 
 
 def client_faults(scenario: Scenario, seen: Observation) -> Iterator[str]:
-    """Tell where the client did not get what it must."""
+    """Yield the deviations in what the client got."""
     if seen.fault and not isinstance(scenario.client_gets, Refused):
         yield f"the client refuses it: {seen.fault}"
     if seen.hung:
@@ -154,7 +154,9 @@ def _log_faults(server: Server, result: Result) -> Iterator[str]:
     scenario = result.scenario
     everyday = (scenario.logs or "").startswith("DEBUG")
     lines = [f"{level} {text.partition(']')[0].removeprefix('[wsguard-')}" for level, text in result.left["log"]]
-    logged = ", ".join(line for line in lines if everyday or not line.startswith("DEBUG"))  # INFO comes before the end
+    logged = ", ".join(
+        line for line in lines if everyday or not line.startswith("DEBUG")
+    )  # INFO lines come before the end
     if scenario.logs not in (None, logged):
         yield f"the guard logged {result.left['log']}, not {scenario.logs or 'nothing'}"
     if result.left["called"] and len(result.left["reports"]) != 1:
@@ -172,7 +174,7 @@ def _log_faults(server: Server, result: Result) -> Iterator[str]:
 
 
 def _shows(raised: str | None, log: str) -> bool:
-    """Return whether the log has the exception; if none is looked for, it does."""
+    """Return whether the log has the exception, or none is expected."""
     return not raised or any(raised in one for one in exceptions(log))
 
 
@@ -191,7 +193,7 @@ def exceptions(log: str) -> list[str]:
 
 
 def describe(seen: Observation) -> str:
-    """Say in a few words what the client got."""
+    """Describe in a few words what the client got."""
     if seen.fault:
         return "an illegal answer"
     if seen.hung:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from asgi_wsguard.probe import play, servers
+from asgi_wsguard.probe import judge, servers
 from asgi_wsguard.probe.client import Observation
 from asgi_wsguard.probe.model import Closed, Cut, Denied, Gone, Leave, OneOf, Refused, Scenario
 from asgi_wsguard.probe.results import cell
@@ -43,7 +43,7 @@ def scenario(client_gets: Any, **more: Any) -> Scenario:
     return Scenario("name", "H1", "title", nothing, client_gets, **more)
 
 
-class Played:
+class Judged:
     """A server that is not there."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -60,21 +60,21 @@ class Played:
         guard_log: Any = (),
         guarded: bool = True,
         **left: Any,
-    ) -> play.Result:
+    ) -> judge.Result:
         def visit(*args: Any, watch: Any, **options: Any) -> Observation:
             watch("note")
             self._logfile.write_text(self._logfile.read_text() + log)
             return seen
 
-        self._monkeypatch.setattr(play, "visit", visit)
-        self._monkeypatch.setattr(play, "get", lambda *args: json.dumps({**LEFT, "log": guard_log, **left}).encode())
+        self._monkeypatch.setattr(judge, "visit", visit)
+        self._monkeypatch.setattr(judge, "get", lambda *args: json.dumps({**LEFT, "log": guard_log, **left}).encode())
         running = Running(server or Server("server", ""), 1, PROCESS, self._logfile)
-        return play.play(running, what, guarded=guarded, patience=0.05)
+        return judge.run_scenario(running, what, guarded=guarded, patience=0.05)
 
 
 @pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Played:
-    return Played(monkeypatch, tmp_path)
+def judged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Judged:
+    return Judged(monkeypatch, tmp_path)
 
 
 DENIED = Observation(status=401, headers=[("a", "b")], body=b"no")
@@ -95,8 +95,8 @@ CLOSED = Observation(status=101, opened=True, code=1000)
         (OneOf((Denied(401), Closed(1000))), CLOSED),
     ],
 )
-def test_contract_holds(played: Played, client_gets: Any, seen: Observation) -> None:
-    assert played(scenario(client_gets), seen).faults == []
+def test_contract_holds(judged: Judged, client_gets: Any, seen: Observation) -> None:
+    assert judged(scenario(client_gets), seen).faults == []
 
 
 @pytest.mark.parametrize(
@@ -120,8 +120,8 @@ def test_contract_holds(played: Played, client_gets: Any, seen: Observation) -> 
         (Closed(1000), Observation(opened=True, code=1000, subprotocol="chat"), "subprotocol is 'chat'"),
     ],
 )
-def test_what_the_client_got(played: Played, client_gets: Any, seen: Observation, fault: str) -> None:
-    assert fault in "; ".join(played(scenario(client_gets), seen).faults)
+def test_what_the_client_got(judged: Judged, client_gets: Any, seen: Observation, fault: str) -> None:
+    assert fault in "; ".join(judged(scenario(client_gets), seen).faults)
 
 
 @pytest.mark.parametrize(
@@ -138,33 +138,33 @@ def test_what_the_client_got(played: Played, client_gets: Any, seen: Observation
         ({"reports": ["closed", "left"]}, "not one report"),
     ],
 )
-def test_what_is_left(played: Played, left: dict[str, Any], fault: str) -> None:
-    assert fault in "; ".join(played(scenario(Closed(1000)), CLOSED, **left).faults)
+def test_what_is_left(judged: Judged, left: dict[str, Any], fault: str) -> None:
+    assert fault in "; ".join(judged(scenario(Closed(1000)), CLOSED, **left).faults)
 
 
-def test_what_comes_too_early(played: Played) -> None:
+def test_what_comes_too_early(judged: Judged) -> None:
     timed = scenario(Closed(1000), client_waits=0.3, app_stays=0.2)
     late = Observation(opened=True, code=1000, seconds=0.3)
-    assert played(timed, late, seconds=0.2).faults == []
-    assert "done after 0.00 s, before 0.3" in played(timed, CLOSED, seconds=0.2).faults[0]
-    assert "ended after 0.10 s, before 0.2" in played(timed, late, seconds=0.1).faults[0]
+    assert judged(timed, late, seconds=0.2).faults == []
+    assert "done after 0.00 s, before 0.3" in judged(timed, CLOSED, seconds=0.2).faults[0]
+    assert "ended after 0.10 s, before 0.2" in judged(timed, late, seconds=0.1).faults[0]
 
 
-def test_what_depends(played: Played) -> None:
+def test_what_depends(judged: Judged) -> None:
     """It is not judged what a race brings."""
     race = scenario(Gone(), app_sees=None, logs=None, raises=None)
     raised = TRACEBACK.format("package.ProbeError: text")
-    faults = played(
+    faults = judged(
         race, Observation(left=True), raised, guard_log=[["ERROR", "[wsguard-H4] '/'"]], notes=["sent"]
     ).faults
     assert faults == []
 
 
-def test_an_app_that_was_not_called(played: Played) -> None:
-    assert played(scenario(Gone()), Observation(left=True), called=False, extension=False).faults == []
+def test_an_app_that_was_not_called(judged: Judged) -> None:
+    assert judged(scenario(Gone()), Observation(left=True), called=False, extension=False).faults == []
 
 
-def test_company(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_company(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
     came: list[str] = []
 
     @contextlib.contextmanager
@@ -173,14 +173,14 @@ def test_company(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
         yield
         came.append("left")
 
-    monkeypatch.setattr(play, "staying", staying)
-    assert played(scenario(Closed(1000), company=True), CLOSED).faults == []
+    monkeypatch.setattr(judge, "staying", staying)
+    assert judged(scenario(Closed(1000), company=True), CLOSED).faults == []
     assert came[0].startswith("/guarded/name/")
     assert came[1:] == ["left"]
 
 
-def test_log_is_not_judged_without_the_guard(played: Played) -> None:
-    assert played(scenario(Closed(1000), logs="ERROR O2", raises="ProbeError"), CLOSED, guarded=False).faults == []
+def test_log_is_not_judged_without_the_guard(judged: Judged) -> None:
+    assert judged(scenario(Closed(1000), logs="ERROR O2", raises="ProbeError"), CLOSED, guarded=False).faults == []
 
 
 @pytest.mark.parametrize(
@@ -193,26 +193,26 @@ def test_log_is_not_judged_without_the_guard(played: Played) -> None:
         ("", [["ERROR", "[wsguard-O2] '/'"]], False),
     ],
 )
-def test_log_of_the_guard(played: Played, logs: str, lines: list[list[str]], holds: bool) -> None:
-    faults = played(scenario(Closed(1000), logs=logs), CLOSED, guard_log=lines).faults
+def test_log_of_the_guard(judged: Judged, logs: str, lines: list[list[str]], holds: bool) -> None:
+    faults = judged(scenario(Closed(1000), logs=logs), CLOSED, guard_log=lines).faults
     assert (faults == []) is holds
 
 
-def test_log_of_the_server(played: Played) -> None:
+def test_log_of_the_server(judged: Judged) -> None:
     raised = TRACEBACK.format("package.ProbeError: text")
-    assert played(scenario(Closed(1000), raises="ProbeError"), CLOSED, raised).faults == []
-    assert played(scenario(Closed(1000), raises="ProbeError"), CLOSED).faults == [
+    assert judged(scenario(Closed(1000), raises="ProbeError"), CLOSED, raised).faults == []
+    assert judged(scenario(Closed(1000), raises="ProbeError"), CLOSED).faults == [
         "ProbeError is not in the server's log"
     ]
-    assert "ProbeError: text" in played(scenario(Closed(1000)), CLOSED, raised).faults[0]
-    assert played(scenario(Closed(1000)), CLOSED, raised, Server("server", "", own_errors=("ProbeError",))).faults == []
+    assert "ProbeError: text" in judged(scenario(Closed(1000)), CLOSED, raised).faults[0]
+    assert judged(scenario(Closed(1000)), CLOSED, raised, Server("server", "", own_errors=("ProbeError",))).faults == []
 
 
 @pytest.mark.parametrize(("clause", "holds"), [("H1", True), ("H6", False)])
-def test_without_the_guard_the_text_is_the_servers(played: Played, clause: str, holds: bool) -> None:
+def test_without_the_guard_the_text_is_the_servers(judged: Judged, clause: str, holds: bool) -> None:
     """But not where the app itself says what the response is."""
     denies = Scenario("name", clause, "title", nothing, Denied(401, b"the guard's"))
-    assert (played(denies, DENIED, guarded=False).faults == []) is holds
+    assert (judged(denies, DENIED, guarded=False).faults == []) is holds
 
 
 @pytest.mark.parametrize(
@@ -224,31 +224,31 @@ def test_without_the_guard_the_text_is_the_servers(played: Played, clause: str, 
         ({"tasks": ["one", "two"]}, "2 tasks"),
     ],
 )
-def test_what_is_told(played: Played, left: dict[str, Any], said: str) -> None:
-    told = cell(played(scenario(Closed(1000)), Observation(opened=True, code=1000, seconds=1.234), **left))
+def test_what_is_told(judged: Judged, left: dict[str, Any], said: str) -> None:
+    told = cell(judged(scenario(Closed(1000)), Observation(opened=True, code=1000, seconds=1.234), **left))
     assert (told.client, told.seconds, told.left) == ("close 1000", 1.23, said)
 
 
 def test_an_illegal_answer() -> None:
-    assert play.describe(Observation(status=500, fault="two lengths")) == "an illegal answer"
+    assert judge.describe(Observation(status=500, fault="two lengths")) == "an illegal answer"
 
 
-def test_server_does_not_answer_any_more(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = played(scenario(Closed(1000)), CLOSED)
+def test_server_does_not_answer_any_more(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = judged(scenario(Closed(1000)), CLOSED)
 
     def get(*args: Any) -> bytes:
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(play, "get", get)
-    gone = play.play(Running(Server("server", ""), 1, PROCESS, Path(__file__)), result.scenario)
-    assert "does not answer any more" in gone.faults[0]
+    monkeypatch.setattr(judge, "get", get)
+    gone = judge.run_scenario(Running(Server("server", ""), 1, PROCESS, Path(__file__)), result.scenario)
+    assert "no longer answers" in gone.faults[0]
     assert cell(gone).left == "dead"
 
 
-def test_an_app_that_is_never_told(played: Played) -> None:
+def test_an_app_that_is_never_told(judged: Judged) -> None:
     stays = scenario(Gone(), outlives=True, logs="WARNING O12", raises="Error")
-    assert played(stays, Observation(left=True), running=True, reports=[], tasks=["app"]).faults == []
-    assert played(stays, Observation(hung=True), running=True).faults != []
+    assert judged(stays, Observation(left=True), running=True, reports=[], tasks=["app"]).faults == []
+    assert judged(stays, Observation(hung=True), running=True).faults != []
 
 
 def test_what_a_server_cannot_do() -> None:
