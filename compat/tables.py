@@ -19,6 +19,7 @@ WORDS = {
     "an illegal answer": "illegal",
     "(it left)": "",
     "wrong": "",
+    "the app is told otherwise": "the app is misinformed",
 }
 """The stored words that are shown in other words, or not at all."""
 

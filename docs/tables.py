@@ -215,6 +215,11 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     return re.sub(r"<!-- (deploy|together) (\S+) -->", _shown, markdown)
 
 
+OUTPUT = re.compile(r'(<div class="language-text highlight"><pre><span></span><code>)(.*?)(</code>)', re.DOTALL)
+OPTION = re.compile(r"(?<=[\s>])--[\w-]+")
+COMMANDS = re.compile(r'<div class="language-console highlight">.*?</div>', re.DOTALL)
+WHOLE = r'<span class="whole">\g<0></span>'
+DRAWN = re.compile("[─←→]")  # in a table of the probe, or a drawing
 LONG = 18  # letters that may not fit into a line on a phone, or into a cell
 WORD = re.compile(r"(?<=[\s>])[^\s<>]+")  # in the text between tags
 JOINT = re.compile(r"(?<=\w)([./_(-]+)(?=\w)")  # after which long code may wrap
@@ -224,7 +229,18 @@ def on_page_content(html: str, *, page: Page, **_: object) -> str:
     """Mark where code may wrap, and link the names in the API page (called by mkdocs for each page)."""
     if page.file.src_uri == "api.md":
         html = _linked(html)
+    html = COMMANDS.sub(lambda block: OPTION.sub(WHOLE, block[0]), OUTPUT.sub(_wrapped, html))
     return re.sub(r"<code>[^<>\n]+</code>", lambda code: WORD.sub(_wrapping, code[0]), html)
+
+
+def _wrapped(block: re.Match[str]) -> str:
+    """Let the lines of an output wrap, unless it is a table or a drawing."""
+    start, code, end = block.groups()
+    if DRAWN.search(code):
+        return block[0]
+    code = OPTION.sub(WHOLE, code.rstrip("\n"))
+    lines = "".join(f'<span class="line">{line}\n</span>' for line in code.split("\n"))
+    return f"{start}{lines}{end}"
 
 
 def _wrapping(word: re.Match[str]) -> str:

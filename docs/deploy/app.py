@@ -29,7 +29,7 @@ async def echo(websocket: WebSocket) -> None:
 
 
 async def drain(request: Request) -> PlainTextResponse:
-    """Drain, and answer when it is done. Only for commands on this very machine, such as a preStop hook."""
+    """Drain, and then answer. For commands on this machine only."""
     if request.client is None or request.client.host != "127.0.0.1":
         return PlainTextResponse("not for you", 403)
     drained = await drainer.drain()
@@ -37,7 +37,9 @@ async def drain(request: Request) -> PlainTextResponse:
 
 
 async def ready(request: Request) -> PlainTextResponse:
-    return PlainTextResponse("draining", 503) if drainer.draining else PlainTextResponse("ready")
+    if drainer.draining:
+        return PlainTextResponse("draining", 503)
+    return PlainTextResponse("ready")
 
 
 routes = [

@@ -7,8 +7,11 @@ from asgi_wsguard import WebSocketGuardMiddleware
 
 handler = logging.StreamHandler()
 handler.addFilter(CorrelationIdFilter())
-logging.basicConfig(format="%(levelname)s %(correlation_id)s %(message)s", handlers=[handler])
+logging.basicConfig(
+    format="%(levelname)s %(correlation_id)s %(message)s",
+    handlers=[handler],
+)
 
 app = FastAPI()
 app.add_middleware(WebSocketGuardMiddleware)
-app.add_middleware(CorrelationIdMiddleware)  # added last, so it is outside the guard
+app.add_middleware(CorrelationIdMiddleware)  # last: it is outside the guard

@@ -14,4 +14,4 @@ LoggingInstrumentor().instrument(inject_trace_context=True)
 
 app = FastAPI()
 app.add_middleware(WebSocketGuardMiddleware)
-app.add_middleware(OpenTelemetryMiddleware)  # added last, so it is outside the guard
+app.add_middleware(OpenTelemetryMiddleware)  # last: it is outside the guard

@@ -10,7 +10,8 @@ DENIED = "ASGI callable returned without completing handshake."
 def before_send(event, hint):
     record = hint.get("log_record")
     if getattr(record, "ws_error_type", ""):
-        return None  # the app's exception is an event of its own, and this line is among its breadcrumbs
+        # The app's exception is its own event, with this line as a breadcrumb.
+        return None
     if record is not None and record.getMessage() == DENIED:
         return None
     return event

@@ -6,10 +6,19 @@ from fastapi import FastAPI
 
 from asgi_wsguard import WebSocketGuardMiddleware
 
-shared = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level, structlog.stdlib.ExtraAdder()]
-rendered = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.JSONRenderer()]
+formatter = structlog.stdlib.ProcessorFormatter(
+    foreign_pre_chain=[
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+    ],
+    processors=[
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.JSONRenderer(),
+    ],
+)
 handler = logging.StreamHandler()
-handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendered))
+handler.setFormatter(formatter)
 logging.basicConfig(handlers=[handler])
 
 
@@ -20,7 +29,8 @@ class BindRequest:
         self.app = app
 
     async def __call__(self, scope, receive, send):
-        with structlog.contextvars.bound_contextvars(request_id=uuid.uuid4().hex):
+        request_id = uuid.uuid4().hex
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
             await self.app(scope, receive, send)
 
 

@@ -170,7 +170,7 @@ def test_explain_says_what_servers_do() -> None:
 
 
 def test_explain_a_clause_without_a_scenario() -> None:
-    assert "No scenario of the probe is about this clause alone." in call("explain", "E7").output
+    assert "No scenario of the probe tests this clause alone." in call("explain", "E7").output
 
 
 def test_explain_what_there_is_not() -> None:
