@@ -34,7 +34,7 @@ def sending(*messages: Any, raises: BaseException | None = None) -> Any:
 
 
 def waiting(*messages: Any) -> Any:
-    """Return an app that sends the messages and waits for ever."""
+    """Return an app that sends the messages and waits forever."""
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         await sending(*messages)(scope, receive, send)
@@ -54,7 +54,7 @@ def noting(moments: list[float]) -> Iterator[None]:
 
 
 def app_that(*messages: Any, then: Callable[..., Awaitable[Any]]) -> Any:
-    """Return an app that sends the messages, and then goes on with `then()`."""
+    """Return an app that sends the messages, and then awaits `then()`."""
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         await receive()

@@ -48,7 +48,7 @@ def a_crash_path_denies_with_500(served: Running, name: str) -> None:
 
 
 def without_the_guard_it_does_not(served: Running) -> None:
-    """Show that these tests can fail: on no server does the contract hold by itself."""
+    """Show that these tests can fail: no server keeps the contract on its own."""
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in ("accepts-and-returns", "sends-both")]
     results = []
     for scenario in scenarios:

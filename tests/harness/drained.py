@@ -69,7 +69,7 @@ class Served:
 
 
 class Awaited:
-    """What came of a call, and when."""
+    """The result of a call, and when it came."""
 
     def __init__(self, call: Callable[[], Awaitable[Any]]) -> None:
         self._call = call

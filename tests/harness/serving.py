@@ -1,4 +1,4 @@
-"""An app behind the guard, served once on a strict server, and what came of it."""
+"""Serves an app behind the guard once, on a strict server, and returns the result."""
 
 from __future__ import annotations
 

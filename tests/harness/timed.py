@@ -74,12 +74,12 @@ class Timed(StrictServer):
 
     @property
     def cancelled(self) -> bool:
-        """Whether the cancellation went on to the server."""
+        """Whether the cancellation reached the server."""
         return self.scope_of_app.cancelled_caught if self.task is None else self.task.cancelled()
 
 
 class Blocked(Timed):
-    """Takes nothing but an accept and data: it waits for ever."""
+    """Takes nothing but an accept and data: it waits forever."""
 
     async def send(self, message: Any) -> None:
         await super().send(message)

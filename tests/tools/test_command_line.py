@@ -195,7 +195,7 @@ def test_what_was_seen_is_of_all_scenarios_and_servers() -> None:
 
 
 class Ran:
-    """What the command would have run, and what comes of it."""
+    """What the command would have run, and its result."""
 
     def __init__(self) -> None:
         self.servers: list[str] = []

@@ -59,8 +59,8 @@ def gets(server: StrictServer, expected: Any) -> bool:
     return isinstance(expected, Gone)
 
 
-async def play(scenario: Scenario) -> None:
-    """Play the scenario, and check what came of it."""
+async def run(scenario: Scenario) -> None:
+    """Run the scenario, and check the result."""
     await get("/left/0/0")  # the usual tasks
     server = StrictServer(f"/guarded/{scenario.name}/0", subprotocols=scenario.offers)
     raised, ended = "", anyio.Event()
@@ -132,12 +132,12 @@ THREADS = [scenario for scenario in SCENARIOS if scenario.name == "works-in-thre
 )
 @in_virtual_time
 async def test_contract_holds(scenario: Scenario) -> None:
-    await play(scenario)
+    await run(scenario)
 
 
 @pytest.mark.parametrize("scenario", THREADS, ids=lambda scenario: scenario.name)
 async def test_contract_holds_in_real_time(scenario: Scenario) -> None:
-    await play(scenario)
+    await run(scenario)
 
 
 async def test_bare() -> None:

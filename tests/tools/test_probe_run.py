@@ -170,7 +170,7 @@ def pair(bare: str, guarded: str, *faults: str, left: str = "", seconds: float =
 
 
 def results(**pairs: Pair) -> Results:
-    """Return what came of "good" on servers, with `_` for `-`."""
+    """Return the results of "good" on servers, with `_` for `-` in their names."""
     return Results({name.replace("_", "-"): ServerResults({"it": "1.0"}, {"good": one}) for name, one in pairs.items()})
 
 
