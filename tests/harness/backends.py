@@ -1,4 +1,4 @@
-"""Every async test runs on asyncio and on trio; what is random is the same in every run."""
+"""Every async test runs on asyncio and on trio. Random choices are the same in every run."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import hypothesis
 import pytest
 import trio
 
-# `HYPOTHESIS_PROFILE=explore pytest tests/core` looks further, at other examples each time; `brief` is for a hurry.
+# `HYPOTHESIS_PROFILE=explore pytest tests/core` tries more, and different, examples each time; `brief` tries few.
 _SAME = {"deadline": None, "report_multiple_bugs": False, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("same", derandomize=True, database=None, max_examples=400, **_SAME)
 hypothesis.settings.register_profile("brief", derandomize=True, database=None, max_examples=40, **_SAME)
 hypothesis.settings.register_profile("explore", max_examples=8_000, **_SAME)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-# Trio shuffles its tasks: hypothesis needs to know by which numbers.
+# Trio shuffles its tasks, so hypothesis has to control its random generator.
 trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True
 hypothesis.register_random(trio._core._run._r)
 
@@ -28,7 +28,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture(name="anyio_backend")
 def asyncio_only() -> str:
-    """For a test module that imports it: Channels, for one, knows no other."""
+    """For a test module that imports it, for example because Channels runs on asyncio only."""
     return "asyncio"
 
 

@@ -1,4 +1,4 @@
-"""Chromium, to look at pages with."""
+"""Chromium, for tests of pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start it; where it is missing, skip the test, or fail in CI."""
+    """Start Chromium. If it is missing, skip the test, or fail in CI."""
     names = ("chromium", "chromium-browser", "google-chrome")
     program = next(filter(None, map(shutil.which, names)), None)
     if program is None:

@@ -1,7 +1,7 @@
-"""Time that passes at once: the clock jumps to the next timer as soon as there is nothing else to do.
+"""Virtual time: the clock jumps to the next timer as soon as nothing else is left to do.
 
-On asyncio by an event loop of its own, on trio by trio's own clock. uvloop keeps its time to itself. Each run ends with
-a look at what it leaves behind: no task, no timer, no error that nobody heard of.
+On asyncio this is a special event loop, on trio it is trio's own clock. uvloop has no such thing. At the end, each run
+checks that it leaves nothing behind: no task, no timer, no unhandled error.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ import anyio.to_thread
 import trio
 import trio.testing
 
-# A test that takes longer waits for what never comes.
+# Seconds. A test that takes longer would hang.
 FOR_EVER = 3600.0
-# What is busy for so many steps spins, and time passes meanwhile. It may be the app, or anyio: its older releases do
-# while a task in a cancelled scope is shielded.
+# After this many steps without a pause, a task counts as spinning, and time passes. It may be the app, or an older
+# anyio, which spins while a task in a cancelled scope is shielded.
 BUSY = 1000
 
 
 class World(Protocol):
     """One run of an event loop."""
 
-    steps: int  # turns of asyncio's loop, steps of trio's tasks
+    steps: int  # iterations of asyncio's loop, steps of trio's tasks
 
     def run(self, main: Callable[[], Awaitable[None]]) -> None: ...
 
@@ -40,9 +40,9 @@ class World(Protocol):
         """Return the tasks and timers that were not there when the run began."""
 
     def hold(self, delta: int) -> None:
-        """Let time stand still, and wait for threads, while the sum of what was given is not 0."""
+        """Stop time, and wait for threads, while the sum of all deltas is not 0."""
 
-    # On trio its own: anyio 4.0 does not know the newer releases' way.
+    # On trio this is trio's own function, because anyio 4.0 does not support newer releases of trio.
     in_thread: Callable[[Callable[[], object]], Awaitable[object]]
 
 
@@ -57,7 +57,7 @@ def run(backend: str, test: Callable[..., Awaitable[None]], *args: Any, **kwargs
         _world.set(world)
         with anyio.fail_after(FOR_EVER):
             await test(*args, **kwargs)
-        for _ in range(3):  # a task that was cancelled just now may take its leave
+        for _ in range(3):  # a task that was just cancelled may end
             await anyio.lowlevel.checkpoint()
         assert world.leftovers() == []
 
@@ -80,22 +80,22 @@ def in_virtual_time(test: Callable[..., Awaitable[None]]) -> Callable[..., None]
 
 
 def steps() -> int:
-    """Return how much the event loop has done up to now."""
+    """Return how many steps the event loop has done so far."""
     return _world.get().steps
 
 
 class Thread:
-    """A worker thread that waits until it is let go. Time passes meanwhile, but stands still until it has ended."""
+    """A worker thread that waits until it is released. Time passes meanwhile, then stops until the thread has ended."""
 
     def __init__(self) -> None:
         self._go = threading.Event()
         self._waiting = self._held = False
 
     async def wait(self) -> None:
-        """Sit in the thread."""
+        """Wait in the thread."""
         self._waiting = True
         try:
-            await _world.get().in_thread(lambda: self._go.wait(60))  # so that a test that fails ends at last
+            await _world.get().in_thread(lambda: self._go.wait(60))  # so that a failing test ends
         finally:
             self._go.set()
             self._waiting = False
@@ -136,7 +136,7 @@ class Asyncio:
             self._loop.close()
 
     def _end(self) -> None:
-        """End what a test that fails leaves behind."""
+        """End what a failing test leaves behind."""
         for _ in range(100):
             left = asyncio.all_tasks(self._loop)
             if not left:
@@ -151,7 +151,7 @@ class Asyncio:
 
     def leftovers(self) -> list[Any]:
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        # Not what is about to run: a worker thread says that it has ended whenever that is.
+        # Without what is about to run: a worker thread may report its end at any time.
         timers = self._loop._scheduled  # type: ignore[attr-defined]
         return tasks + [timer for timer in timers if not timer.cancelled()]
 
@@ -160,7 +160,7 @@ class Asyncio:
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop of asyncio's that never sleeps."""
+    """An asyncio event loop that never sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -184,7 +184,7 @@ class _Selector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> Any:
         self._loop.turns += 1
         if timeout is None or (timeout and self._loop.held):
-            return super().select()  # only a thread can go on from here
+            return super().select()  # only a thread can make progress now
         ready = super().select(0)
         self._busy += 1
         if (timeout and not ready) or self._busy > BUSY:

@@ -1,4 +1,4 @@
-"""What every served guard is asked, whatever it is served by: for test modules with a fixture `served`."""
+"""The tests of a served guard, for every server. Test modules that use them have a fixture `served`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def lasting(served: Running) -> Iterator[Running]:
-    """Return the server's process, or one of its own for a server that does not outlast its clients."""
+    """Return the server's process, or a new one for a server that does not outlast its clients."""
     if served.server.lasts:
         yield served
     else:
@@ -58,7 +58,7 @@ def without_the_guard_it_does_not(served: Running) -> None:
 
 
 def log_is_clean(served: Running) -> None:
-    """Look at the whole log, once all scenarios have run."""
+    """Check the whole log, after all scenarios have run."""
     log = served.log()
     assert "never awaited" not in log
     assert "was destroyed but it is pending" not in log
@@ -68,5 +68,5 @@ def log_is_clean(served: Running) -> None:
 
 
 def sigterm_stops_it_at_once(served: Running) -> None:
-    """Nothing that ran holds it up. It comes last, as the server is gone then."""
+    """Nothing that ran delays the stop. This test comes last, because it stops the server."""
     assert stop(served.process)

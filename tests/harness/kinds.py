@@ -1,4 +1,4 @@
-"""Every kind of connection: how its app ends, and what happens meanwhile. `KINDS` has them all."""
+"""All kinds of connections: how the app ends, and what happens meanwhile. `KINDS` has them all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ App = Callable[[Any, Receive, Send], Awaitable[None]]
 
 
 class Kind(NamedTuple):
-    """What a connection is like, and what the clients are told: the status, or the close code."""
+    """One kind of connection, and what the client gets: the status, or the close code."""
 
     app: App
     told: set[int | None]
@@ -39,7 +39,7 @@ KINDS: dict[str, Kind] = {}
 def kind(
     told: set[int | None], *events: Event, server: Callable[[], Timed] = Timed, **options: Any
 ) -> Callable[[App], App]:
-    """Add a kind, and what happens to each connection so many seconds after it began."""
+    """Add a kind, and what happens to each connection how many seconds after its beginning."""
 
     def add(app: App) -> App:
         KINDS[app.__name__] = Kind(app, told, events, options, server)
@@ -210,14 +210,14 @@ async def closes(scope: Any, receive: Receive, send: Send) -> None:
 
 
 class Silent(Timed):
-    """It tells the app nothing after its own close, as hypercorn does."""
+    """It sends the app nothing after its own close, like hypercorn."""
 
     def __init__(self) -> None:
         super().__init__(repeat_disconnect=False)
 
 
 class Refusing(Timed):
-    """It refuses the close that the guard owes to a cancelled app, as daphne does."""
+    """It refuses the close that the guard sends for a cancelled app, like daphne."""
 
     def __init__(self) -> None:
         super().__init__(refused_codes=[1012])
@@ -300,7 +300,7 @@ async def returns_when_the_client_has_left(scope: Any, receive: Receive, send: S
 
 
 class Dropping(Timed):
-    """It drops what is sent to a client that has left, as hypercorn does."""
+    """It drops what is sent to a client that has left, like hypercorn."""
 
     def __init__(self) -> None:
         super().__init__(repeat_disconnect=False, raise_when_gone=False)
@@ -322,7 +322,7 @@ class NoFunction:
 
 
 class Ahead(Timed):
-    """Its `receive` is no function of Python's, so the guard always receives ahead."""
+    """Its `receive` is not a Python function, so the guard always prefetches."""
 
     async def run(self, app: Any) -> None:
         await app(self.scope, NoFunction(self.receive), self.send)

@@ -35,7 +35,7 @@ Event = tuple[float, Callable[["Timed"], object]]
 
 
 class Timed(StrictServer):
-    """Notes when it was sent what, and what it has handed out. It may stop, and cancel the app."""
+    """Records what it was sent, and when, and what it delivered. It may stop, and cancel the app."""
 
     def __init__(self, path: str = "/ws", **more: Any) -> None:
         super().__init__(path, **more)
@@ -66,7 +66,7 @@ class Timed(StrictServer):
         try:
             with self.scope_of_app:
                 await self.run(app)
-                await anyio.lowlevel.checkpoint()  # where a cancellation is heard of that came late
+                await anyio.lowlevel.checkpoint()  # where a late cancellation shows
         except Exception as exc:
             self.error = exc
         finally:

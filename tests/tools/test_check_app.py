@@ -496,6 +496,13 @@ def test_visits_on_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {visit["path"] for visit in server.visits} == {"/w%20s?x=1"}
 
 
+def test_visits_to_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = FakeServer(Observation(status=500), [], [])
+    told, _ = server.check(monkeypatch, path="/ws", host="ws.example.org", headers=(("origin", "x"),))
+    assert told == ["ws.example.org/ws on uvicorn-sansio:  the app broke no rule, but the client got 500"]
+    assert {visit["headers"] for visit in server.visits} == {(("host", "ws.example.org"), ("origin", "x"))}
+
+
 @pytest.mark.parametrize(
     ("seen", "bad"),
     [

@@ -84,7 +84,13 @@ class LitestarsRoute:
     path = "/litestar/{room:int}/{file:path}"
 
 
+class LitestarsMount:
+    path = "/mounted"
+    route_handler = SimpleNamespace(fn=opaque)
+
+
 LitestarsRoute.__name__ = "WebSocketRoute"
+LitestarsMount.__name__ = "ASGIRoute"
 OTHER = SimpleNamespace()
 
 
@@ -103,6 +109,26 @@ QUART = SimpleNamespace(
 )
 FALCON_ROOMS = falcons("/falcon/{room}", SimpleNamespace(on_websocket=None))
 FALCON = SimpleNamespace(_router=SimpleNamespace(_roots=[falcons(None, None, FALCON_ROOMS, falcons("/http", OTHER))]))
+
+
+def blacksheeps(*patterns: bytes, mounted: Any = ()) -> Any:
+    first, *others = [SimpleNamespace(pattern=pattern) for pattern in patterns]
+    router = SimpleNamespace(
+        registered_routes=[("GET_WS", first), ("GET", SimpleNamespace(pattern=b"/http"))],
+        routes={b"GET_WS": others},  # once the app has started
+    )
+    return SimpleNamespace(router=router, mount_registry=SimpleNamespace(mounted_apps=mounted))
+
+
+BLACKSHEEP = blacksheeps(
+    b"/rooms/{int:room}/<path:file>",
+    b"/old/:room",
+    b"rest/*",
+    mounted=[
+        SimpleNamespace(pattern=b"/child/*", handler=blacksheeps(b"/inner")),
+        SimpleNamespace(pattern=b"/raw/*", handler=opaque),
+    ],
+)
 FASTAPI = SimpleNamespace(
     routes=[
         SimpleNamespace(
@@ -213,6 +239,20 @@ class KeepsItSafely(KeepsIt):
 )
 def test_an_app_inside_a_wrapper(app: Any) -> None:
     assert websocket_routes(app) == [Found(route) for route in OF_ROOMS]
+
+
+def test_routes_of_blacksheep() -> None:
+    assert websocket_routes(BLACKSHEEP) == [
+        Found("/rooms/{room}/{file:path}"),
+        Found("/old/{room}"),
+        Found("/rest/{tail:path}"),
+        Found("/child/inner"),
+        Found("/raw", opaque=True),
+    ]
+
+
+def test_an_app_mounted_in_litestar() -> None:
+    assert websocket_routes(SimpleNamespace(routes=[LitestarsMount()])) == [Found("/mounted", opaque=True)]
 
 
 def test_an_object_that_raises_when_it_is_read() -> None:

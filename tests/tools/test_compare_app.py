@@ -168,13 +168,17 @@ def test_a_visitor(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
     def visited(port: int, path: str, *, watch: Any, **more: Any) -> Observation:
-        asked.append((port, path, more["patience"]))
+        asked.append((port, path, more["headers"], more["patience"]))
         watch("answered")
         return Observation(opened=True, code=1000)
 
     monkeypatch.setattr(clients, "visited", visited)
     assert CLIENT.visit(SERVER, 7.0, lambda note: True) == ["end 1000 ''"]
-    assert asked == [(1, "/ws?secret=1", 7.0)]
+    assert asked == [(1, "/ws?secret=1", (), 7.0)]
+    hosted = plain(Question("/ws", host="ws.example.org"))
+    hosted.visit(SERVER, 7.0, lambda note: True)
+    assert asked[1:] == [(1, "/ws", (("host", "ws.example.org"),), 7.0)]
+    assert hosted.place == "ws.example.org/ws"
     with pytest.raises(OSError):  # noqa: PT011 - the client's own for a socket's timeout
         CLIENT.visit(SERVER, 7.0, lambda note: False)
 
