@@ -32,5 +32,7 @@ def one_of(kind: str, name: str, known: Collection[str], there_is: str = "") -> 
 
 def every_clause() -> str:
     """Return a short list of all clauses, for a message."""
-    ids = {clause[0]: [one for one in CLAUSES if one[0] == clause[0]] for clause in CLAUSES}
-    return ", ".join(f"{section[0]} to {section[-1]}" for section in ids.values())
+    numbers: dict[str, list[int]] = {}
+    for clause in CLAUSES:
+        numbers.setdefault(clause[0], []).append(int(clause[1:]))
+    return ", ".join(f"{letter}{min(own)} to {letter}{max(own)}" for letter, own in numbers.items())

@@ -11,7 +11,7 @@ from asgi_wsguard.probe.model import Closed, Cut, Denied, OneOf, Outcome, Scenar
 
 CANNOT: dict[str, Callable[[Scenario], bool]] = {
     "offer a subprotocol, and accept an answer without one": lambda scenario: bool(scenario.offers),
-    "read nothing for a while": lambda scenario: any(isinstance(step, Until) for step in scenario.steps),
+    "stop reading for a while": lambda scenario: any(isinstance(step, Until) for step in scenario.steps),
     "leave an open websocket without a close frame": lambda scenario: any(
         isinstance(step, Vanish) for step in scenario.steps
     ),

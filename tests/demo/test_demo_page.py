@@ -143,7 +143,7 @@ def test_anyone_can_use_it(page: Page, scheme: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 780})
     for title in ("closes with too long a reason", "raises after it accepted"):
         run(page, title)
-    page.get_by_text("What a browser cannot play").click()
+    page.get_by_text("What a browser cannot run").click()
     assert page.evaluate("document.documentElement.scrollWidth") == width
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
@@ -158,7 +158,7 @@ def test_motion_is_reduced(page: Page) -> None:
 
 
 def test_what_is_left_out_is_said(page: Page) -> None:
-    page.get_by_text("What a browser cannot play").click()
+    page.get_by_text("What a browser cannot run").click()
     for scenario in SCENARIOS:
         if obstacle(scenario):
             expect(page.locator("#left-out")).to_contain_text(scenario.title)

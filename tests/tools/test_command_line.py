@@ -177,7 +177,7 @@ def test_explain_what_there_is_not() -> None:
     line = wrong("explain", "H99")
     assert (
         line
-        == "asgi-wsguard explain: no clause 'H99': did you mean H9? There is H1 to H14, O1 to O15, D1 to D5, E1 to E9."
+        == "asgi-wsguard explain: no clause 'H99': did you mean H9? There is H1 to H14, O1 to O16, D1 to D5, E1 to E9."
     )
 
 
@@ -271,7 +271,7 @@ def test_probe_scenarios(ran: Ran) -> None:
         (["--server", "tow"], "no server 'tow': did you mean two? There is one, one-asyncio, one-trio, two, none."),
         (["--server", "none"], "none is not installed: pip install no-such-server[it]"),
         (["--server", "two", "--server", "none"], "none is not installed: pip install no-such-server[it]"),
-        (["--scenario", "retuns"], "no scenario 'retuns': did you mean returns? There is H1 to H14, O1 to O15, D1 to"),
+        (["--scenario", "retuns"], "no scenario 'retuns': did you mean returns? There is H1 to H14, O1 to O16, D1 to"),
         (["--scenario", "E7"], "no scenario is about E7 alone"),
         (["--json", "/no/such/folder/file"], "cannot write /no/such/folder/file: No such file or directory"),
         (["--svg", "/"], "cannot write /: Is a directory"),
