@@ -45,7 +45,7 @@ def scenario(**more: Any) -> Scenario:
     [
         ("", {"early": (Until("waiting"), Vanish(reset=False)), "steps": (Say("hello"), Pause(0.1), Leave())}),
         ("offer a subprotocol", {"offers": ("chat",)}),
-        ("read nothing", {"steps": (Until(),)}),
+        ("stop reading", {"steps": (Until(),)}),
         ("leave an open websocket without a close frame", {"steps": (Vanish(reset=False),)}),
         ("reset a connection", {"early": (Until("waiting"), Vanish())}),
         ("hang up right after its request", {"early": (Vanish(reset=False),)}),
