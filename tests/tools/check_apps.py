@@ -186,8 +186,8 @@ async def receives_first(scope: Any, receive: Any, send: Any) -> None:
 async def answers_first(scope: Any, receive: Any, send: Any) -> None:
     await receive()
     await send(ACCEPT)
-    while (await receive())["type"] == "websocket.receive":
-        pass
+    while (message := await receive())["type"] != "websocket.disconnect":
+        await send({"type": "websocket.send", "text": message["text"]})
 
 
 async def hangs_in_startup(scope: Any, receive: Any, send: Any) -> None:

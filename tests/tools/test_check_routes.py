@@ -303,6 +303,14 @@ def test_mounted_apps_and_hosts() -> None:
     ]
 
 
+def test_a_mounted_closure_refers_to_its_parent() -> None:
+    async def raw(scope: Any, receive: Any, send: Any) -> None:
+        parent.state.visits += 1
+
+    parent = Starlette(routes=[Mount("/raw", app=raw), WebSocketRoute("/ws", echo)])
+    assert websocket_routes(parent) == [Found("/raw", opaque=True), Found("/ws")]
+
+
 # Values
 
 
