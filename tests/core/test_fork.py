@@ -28,7 +28,7 @@ def _handlers() -> Iterator[None]:
 
 
 class Server:
-    """A server on an event loop of its own, that handles signals as hypercorn does; it notes what it sends and hears."""
+    """A server that handles signals as hypercorn does. It notes what it sends and hears."""
 
     def __init__(self, drainer: Drainer) -> None:
         self.seen: list[str] = []
