@@ -6,8 +6,10 @@ import asyncio
 import gc
 import resource
 import tracemalloc
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from benchmarks.bytes import added
 from benchmarks.inmemory import idle_app, idle_connections
 from benchmarks.middlewares import GUARDS, MIDDLEWARES, OURS, SERVED
 from benchmarks.report import Row, quotient
@@ -20,10 +22,12 @@ RSS_TARGET = 1.05
 
 
 def rows(connections: int = 2_000, sockets: int = 10_000) -> Iterator[Row]:
+    types = list(by_type(connections))  # before others set context variables of their own
     sizes = {name: bytes_per_connection(wrap(idle_app), connections) for name, wrap in MIDDLEWARES.items()}
     for name, size in sizes.items():
         added = (size - sizes["none"]) / LIMITS.get(name, 2048)
         yield Row(name, f"{size:,.0f} B", added, 1 if name in GUARDS else None)
+    yield from types
     if SERVED:
         sockets = min(sockets, raise_file_limit() - 100)
         resident = {name: resident_memory(name, sockets) for name in OURS}
@@ -31,6 +35,14 @@ def rows(connections: int = 2_000, sockets: int = 10_000) -> Iterator[Row]:
             what = f"uvicorn, {sockets:,} open: {name}"
             target = RSS_TARGET if name in GUARDS else None
             yield Row(what, f"{size / 2**20:,.1f} MiB", quotient(size, resident["none"]), target)
+
+
+def by_type(connections: int) -> Iterator[Row]:
+    """Tell what is in these bytes, for each of the guards."""
+    tables = [added(OURS[name](idle_app), idle_app, connections) for name in GUARDS]
+    yield Row(f"added by {' and '.join(GUARDS)}", " ".join(f"{table.total():,}" for table in tables) + " B")
+    for kind, _ in sum(tables, Counter()).most_common():
+        yield Row(f"  {kind}", " ".join(f"{table[kind]:,}" for table in tables) + " B")
 
 
 def bytes_per_connection(app, connections: int) -> float:

@@ -132,7 +132,9 @@ class Ending:
         state = self._tracker.lifecycle.state
         self._tracker.lifecycle.settle(EndReason.CANCELLED)
         self._report_abandoned(state)
-        with contextlib.suppress(RuntimeError):  # the event loop may be closed, and an app task still receive
+        # The event loop may be closed, and an app task still receive. At the end of the interpreter, asyncio's debug
+        # mode cannot import what it describes a timer with.
+        with contextlib.suppress(RuntimeError, ImportError):
             self._stop()
 
     def _leaves_crash(self, reason: EndReason) -> bool:

@@ -24,14 +24,16 @@ class Wakeup:
         self._pair: tuple[socket.socket, socket.socket] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._replaced = NONE
+        self._process = 0  # the one that made the pair
 
     def take(self) -> None:
         """Replace the file descriptor, if there is one and it is not replaced yet."""
         loop = _loop_that_reads_it()
         if loop is None:
             return
+        self._leave_to_parent()
         if self._pair is None:
-            self._pair = socket.socketpair()
+            self._pair, self._process = socket.socketpair(), os.getpid()
             for end in self._pair:
                 end.setblocking(False)
         reader, writer = self._pair
@@ -44,6 +46,7 @@ class Wakeup:
 
     def put_back(self) -> None:
         """Restore the file descriptor, unless it was replaced by another one. A signal handler may call this."""
+        self._leave_to_parent()
         if self._pair is None:
             return
         reader, writer = self._pair
@@ -59,6 +62,16 @@ class Wakeup:
             _close(reader, writer)
         else:
             loop.call_soon_threadsafe(self._end, loop, reader, writer)
+
+    def _leave_to_parent(self) -> None:
+        """Let go of the file descriptors in a fork: what is written to them is read by the event loop of the parent."""
+        if self._pair is not None and self._process != os.getpid():
+            reader, writer = self._pair
+            self._pair = self._loop = None
+            found = _exchange(NONE)
+            if found != writer.fileno():
+                _exchange(found)
+            _close(reader, writer)
 
     def _end(self, loop: asyncio.AbstractEventLoop, reader: socket.socket, writer: socket.socket) -> None:
         self._hand_on(reader)

@@ -45,6 +45,8 @@ class AsyncioRuntime:
 
     def start(self, call: Callable[[], Coroutine[Any, Any, None]], over: Callable[[], None]) -> asyncio.Task[None]:
         task = asyncio.Task(call(), loop=self._loop)  # whatever the loop's task factory is
+        # If the event loop is discarded with the app's task in it, asyncio warns about that one, which is enough.
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
         task.add_done_callback(lambda _: over())
         return task
 

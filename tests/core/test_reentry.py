@@ -59,6 +59,25 @@ async def test_an_observer_that_awaits_the_drain_has_the_time_of_any_observer() 
     assert len(reports) == 2
 
 
+@on_asyncio
+@in_virtual_time
+async def test_a_drain_in_a_task_of_its_own_is_not_cancelled() -> None:
+    """As in the docs."""
+    drainer = short()
+    tasks: list[asyncio.Task[Drained]] = []
+
+    def drains(report: ConnectionReport) -> None:
+        if not drainer.draining:
+            tasks.append(asyncio.ensure_future(drainer.drain()))
+
+    async with served(drainer, observers=[drains]) as serving:
+        first, second = await serving.serve(reads, Timed(), Timed())
+        first.client_leaves()
+    assert first.ended_at == 0
+    assert GRACE <= second.ended_at <= GRACE + SPREAD
+    assert [await task for task in tasks] == [figures(closed=1)]
+
+
 @pytest.mark.parametrize("clients", [1, 3])
 @in_virtual_time
 async def test_without_a_limit_the_drain_does_not_wait_for_itself(clients: int) -> None:

@@ -184,7 +184,7 @@ class TestGranianAndDaphne(EveryServer):
     pass
 
 
-@on(*documented("gunicorn"), *other("gunicorn-asgi", "--workers 2"))
+@on(*documented("gunicorn"), *other("gunicorn-asgi", "--workers 2"), *other("gunicorn", "--workers 2 --preload"))
 class TestGunicorn(EveryServer):
     pass
 
