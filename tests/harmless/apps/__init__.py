@@ -19,6 +19,7 @@ MODULES = (
     "fastapi_",
     "litestar_",
     "litestar_listeners",
+    "nicegui_",
     "quart_",
     "shapes",
     "socketio_",
