@@ -25,6 +25,7 @@ MODULES = (
     "socketio_",
     "starlette_rows",
     "strawberry_",
+    "testclient_",
 )
 
 
