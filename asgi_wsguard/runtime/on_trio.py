@@ -169,8 +169,8 @@ async def _in_own_task(
 ) -> None:
     """Await the call in a task that is abandoned when this one is cancelled.
 
-    With `waits`, it is abandoned only when that scope is cancelled. Any other cancellation reaches the call as if it were
-    awaited here: hypercorn's send() ends regardless, and what an app does after a close in its `finally` is done.
+    With `waits`, it is abandoned only when that scope is cancelled. Any other cancellation reaches the call as if this
+    task awaited it: hypercorn's send() (0.18.0) ends regardless, so that an app can close in its `finally`, and go on.
     """
     ended: list[BaseException | None] = []
 

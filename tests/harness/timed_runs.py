@@ -359,8 +359,8 @@ def check_client(run: Run) -> None:
     assert not server.sent_after_disconnect or server.times[-1][0] == server.told_at
     if not (client.left or client.ended):
         cut = client.denial is not None  # a denial that the app broke off (H8)
-        # A close that the server refuses is the server's to deal with (O11), or was cancelled before it could say so. Or a
-        # task that the app left behind was closing when the app ended, and nothing was owed by then.
+        # A close that the server refuses is its own to deal with (O11), or was cancelled before it could say so, or
+        # a task was sending it that the app left behind, and nothing was owed when the app ended.
         refused = client.accepted and server._refused_codes and (server.error or run.stopped or run.plan.late)
         assert cut or refused
 
