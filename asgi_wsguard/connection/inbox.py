@@ -172,7 +172,9 @@ class Inbox:
 
         Some servers hang here. With others, a loop that ignores the disconnect freezes the event loop.
         """
-        await anyio.lowlevel.checkpoint()
+        # Shielded, as most servers give a message that is there without a checkpoint, also to an app that polls with a
+        # time limit of 0, or whose scope is cancelled.
+        await anyio.lowlevel.cancel_shielded_checkpoint()
         if not self.turns.may_tell(self._who(), waited=waited):
             await self._receive_nothing()
         if self.disconnect is DISCONNECT:

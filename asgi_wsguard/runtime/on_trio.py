@@ -7,7 +7,6 @@ import itertools
 import math
 from collections.abc import Awaitable, Coroutine
 from contextvars import copy_context
-from functools import partial
 from typing import Any, Callable
 
 import trio
@@ -112,7 +111,12 @@ class TrioRuntime:
             check()
             await call(*args)
 
-        return self.interruptible(partial(_in_own_task, self, checked))
+        async def in_scope(*args: Any) -> None:
+            with self._scope as scope:
+                return await _in_own_task(self, checked, *args, waits=scope)
+            raise Interrupted
+
+        return in_scope
 
     def interrupt(self, caller: trio.CancelScope) -> None:
         caller.cancel()
@@ -160,9 +164,15 @@ class _Job:
         self._scope.cancel()
 
 
-async def _in_own_task(runtime: TrioRuntime, call: Callable[..., Awaitable[None]], *args: Any) -> None:
-    """Await the call in a task that is abandoned when this one is cancelled."""
-    raised: list[BaseException] = []
+async def _in_own_task(
+    runtime: TrioRuntime, call: Callable[..., Awaitable[None]], *args: Any, waits: trio.CancelScope | None = None
+) -> None:
+    """Await the call in a task that is abandoned when this one is cancelled.
+
+    With `waits`, it is abandoned only when that scope is cancelled. Any other cancellation reaches the call as if this
+    task awaited it: hypercorn's send() (0.18.0) ends regardless, so that an app can close in its `finally`, and go on.
+    """
+    ended: list[BaseException | None] = []
 
     async def run() -> None:
         try:
@@ -170,15 +180,29 @@ async def _in_own_task(runtime: TrioRuntime, call: Callable[..., Awaitable[None]
         except trio.Cancelled:
             raise
         except BaseException as exc:  # a system task that raised would end the whole run
-            raised.append(exc)
+            ended.append(exc)
+        else:
+            ended.append(None)
 
     job = runtime.start(run, lambda: None)
     try:
         await job.over.wait()
+    except trio.Cancelled:
+        if waits is None or waits.cancel_called:
+            raise
+        job.cancel()
+        waits.shield = True
+        await job.over.wait()
+        if not ended:
+            raise
     finally:
         job.cancel()
-    if raised:
-        raise raised.pop()  # not kept, because its traceback refers to this frame
+    raised = ended.pop()
+    if raised is not None:
+        try:
+            raise raised
+        finally:
+            del raised  # its traceback refers to this frame
 
 
 class _Timer:

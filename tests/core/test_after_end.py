@@ -20,7 +20,7 @@ from harness.clock import in_virtual_time
 from harness.log import Log
 from harness.messages import ACCEPT, CLOSE, DISCONNECT, TEXT, Receive, Send
 from harness.serving import serve_on
-from harness.timed import Timed, leaves
+from harness.timed import Timed, leaves, serve
 
 if sys.version_info < (3, 11):
     from exceptiongroup import BaseExceptionGroup, ExceptionGroup
@@ -246,6 +246,48 @@ async def test_o8_a_task_that_waits_is_not_left_cancelled() -> None:
     await serve_on(app, Timed(repeat_disconnect=False))
     await asyncio.wait(tasks)
     assert got == [DISCONNECT, 0]
+
+
+@pytest.mark.parametrize("checkpoints", [0, 1])
+@in_virtual_time
+async def test_a_close_in_a_cancelled_scope_does_what_it_does_bare(checkpoints: int) -> None:
+    """Most servers take it without a checkpoint, and hypercorn shields it: an app goes on in its `finally`."""
+
+    async def play(**options: Any) -> list[str]:
+        done: list[str] = []
+
+        async def app(scope: Any, receive: Receive, send: Send) -> None:
+            await send(ACCEPT)
+            with anyio.CancelScope() as scope_of_app:
+                scope_of_app.cancel()
+                await send(CLOSE)
+                done.append("and goes on")
+
+        server = Timed(send_checkpoints=checkpoints)
+        await server.serve(WebSocketGuardMiddleware(app, **options) if options else app)
+        assert server.client.close_code == 1000
+        return done
+
+    assert await play(strict=False) == await play()
+
+
+@in_virtual_time
+async def test_o8_an_app_that_polls_without_waiting_is_told() -> None:
+    """Most servers give a message that is there without a checkpoint."""
+    told: list[Any] = []
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        await receive()
+        while not told:
+            await anyio.sleep(1)
+            with anyio.move_on_after(0):
+                told.append(await receive())
+
+    server = Timed()
+    await serve(app, (1.5, leaves), server=server)
+    assert [message["type"] for message in told] == [DISCONNECT]
+    assert server.ended_at == 2
 
 
 @on_trio

@@ -25,6 +25,7 @@ To add an app, write a module in `apps/` and name it in `apps/__init__.py`. The 
 - Daphne cancels an app 10 seconds after its client has left, so what goes on for longer is a race there.
 - An app that needs something between the server and the guard has it in `App.around`. One whose client stops the
   server, with `await talk.stop()`, has `stops=True`, and a process of its own for each side.
+- An app that test suites call has `in_process=True`, and for a client a plain function, which gets a `Suite`.
 - A difference that is an improvement goes into `improvements.py`, with its clause.
 
 `python -m harmless SERVER APP ...`, in tests/, prints what happened on both sides. `scripts/harmless` runs all of it on

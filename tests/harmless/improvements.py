@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from harmless.model import IN_PROCESS
+
 UVICORN = ("uvicorn-sansio", "uvicorn-websockets", "uvicorn-wsproto")
 HYPERCORN = ("hypercorn-asyncio", "hypercorn-trio")
 ALL = (*UVICORN, *HYPERCORN, "daphne", "granian", "gunicorn-asgi")
@@ -210,7 +212,33 @@ COSTS = [
     Improvement("O8", app, ("granian",), "took", cost=True) for app in ("row1-async-consumer", "row1-sync-consumer")
 ]
 
-IMPROVEMENTS = (*COSTS, *FRAMEWORKS, *LATE, *CLOSES, *CRASHES, *BUFFERS, *VALIDATION, *CHANNELS, *SENDING)
+# What an app lets out stands in the log, where these clients only raise it, or swallow it, as httpx-ws does. It closes
+# the streams of an app whose client leaves.
+TEST_CLIENTS = [
+    Improvement("O2", "testclient-raises", (IN_PROCESS,), "logs"),
+    Improvement("H2", "testclient-raises-early", (IN_PROCESS,), "logs"),
+    Improvement("O2", "httpx-ws-closes-streams", (IN_PROCESS,), "logs"),
+    # The test client would raise in the test what is no error.
+    *(
+        Improvement(
+            "E2", "testclient-lets-out", (IN_PROCESS,), f"client leaves on {backend}", ["begun", "raised nothing"]
+        )
+        for backend in ("asyncio", "trio")
+    ),
+]
+
+IMPROVEMENTS = (
+    *COSTS,
+    *FRAMEWORKS,
+    *LATE,
+    *CLOSES,
+    *CRASHES,
+    *BUFFERS,
+    *VALIDATION,
+    *CHANNELS,
+    *SENDING,
+    *TEST_CLIENTS,
+)
 
 
 def improvements(server: str, app: str) -> list[Improvement]:

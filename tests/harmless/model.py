@@ -12,11 +12,15 @@ from asgi_wsguard.compare.journal import PLAY, write
 
 if TYPE_CHECKING:
     from harmless.client import Talk
+    from harmless.in_process import Suite
 
 SCALE = float(os.environ.get("HARMLESS_SCALE", "20"))
 """How many times quicker everything is than on the defaults of the guard. 1 are the defaults."""
 
 SIDES = ("bare", "guarded")
+
+IN_PROCESS = "in-process"
+"""The name of what stands for a server where a test client calls the app in its own process."""
 
 # Whose connection a task of the server belongs to. Tasks that an app starts inherit it.
 WHO: ContextVar[str] = ContextVar("who", default="")
@@ -34,7 +38,7 @@ class App:
     name: str
     make: Callable[[], Any]
     """Returns the ASGI app. Called once for the bare and once for the guarded side, in the server's process."""
-    client: Callable[[Talk], Awaitable[None]]
+    client: Callable[[Talk], Awaitable[None]] | Callable[[Suite], None]
     trio: bool = False
     """It runs on trio, too."""
     alone: bool = False
@@ -43,11 +47,15 @@ class App:
     """Its client stops the server, so it has a process of its own for each side."""
     servers: tuple[str, ...] = ()
     """The only ones that it works on, bare. Default all."""
+    in_process: bool = False
+    """Its client is a test client, in a plain function, so it is played on no server."""
     around: Callable[[Any], Any] = lambda app: app
     """What is between the server and the guard, and on the bare side between the server and the app."""
 
     def works_on(self, server: str) -> bool:
         """Return whether it is played on the server."""
+        if self.in_process or server == IN_PROCESS:
+            return self.in_process and server == IN_PROCESS
         return (self.trio or not server.endswith("-trio")) and server in (self.servers or (server,))
 
 

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -20,7 +22,7 @@ from asgi_wsguard.probe.servers import SERVERS as ALL
 from asgi_wsguard.probe.servers import Running, Server, get, running
 from harmless.apps import modules_of
 from harmless.client import Talk, warm_up
-from harmless.model import SCALE, SIDES, App, seconds
+from harmless.model import IN_PROCESS, SCALE, SIDES, App, seconds
 
 # Real seconds.
 EXIT_TIMEOUT = 60.0
@@ -49,6 +51,7 @@ def scaled(server: Server) -> Server:
 
 
 SERVERS = {server.name: scaled(server) for server in ALL if server.name in NAMES}
+SERVERS[IN_PROCESS] = Server(IN_PROCESS, "-m harmless.in_process")
 Played = dict[str, tuple[Happened, Happened]]
 
 
@@ -70,7 +73,9 @@ class Run:
             talk.note(f"the client failed: {exc!r}")
         took = time.monotonic() - began
         left = [] if app.stops else await self._left(talk.play)
-        return Happened(dict(talk.got), self._by_who(talk.play), self._logs(talk.play), left, took)
+        return Happened(
+            dict(talk.got), by_who(self.journal, "note", talk.play), logs(self.journal, talk.play), left, took
+        )
 
     async def _left(self, play: str) -> list[str]:
         """Return what is left behind, once nothing changes it any more."""
@@ -83,15 +88,6 @@ class Run:
             if not left or time.monotonic() > deadline:
                 return list(left)
             await asyncio.sleep(0.05 if SCALE > 1 else 0.5)
-
-    def _by_who(self, play: str) -> dict[str, list[str]]:
-        journal = defaultdict(list)
-        for who, text in entries(self.journal, "note", play):
-            journal[who].append(text)
-        return dict(journal)
-
-    def _logs(self, play: str) -> list[str]:
-        return sorted(comparable(text) for _, text in entries(self.journal, "log", play))
 
     async def play_all(self, apps: Sequence[App], side: str) -> dict[str, Happened]:
         """Play apps at the same time, and then those that disturb others."""
@@ -107,8 +103,23 @@ class Run:
         return played
 
 
+def by_who(journal: Path, kind: str, play: str) -> dict[str, list[str]]:
+    """Return the lines of a play, in order, for each who."""
+    lines = defaultdict(list)
+    for who, text in entries(journal, kind, play):
+        lines[who].append(text)
+    return dict(lines)
+
+
+def logs(journal: Path, play: str) -> list[str]:
+    """Return what was logged in a play."""
+    return sorted(comparable(text) for _, text in entries(journal, "log", play))
+
+
 def play(server: Server, apps: Sequence[App]) -> Played:
     """Play apps on a server, bare and guarded."""
+    if server.name == IN_PROCESS:
+        return _without_server(server, apps)
     lasting = [app for app in apps if not app.stops]
     played = _one_process(server, lasting) if lasting else {}
     for app in apps:
@@ -133,13 +144,31 @@ def _process_each(server: Server, app: App) -> Played:
     return {app.name: (happened[0], happened[1])}
 
 
+def _without_server(server: Server, apps: Sequence[App]) -> Played:
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Path(folder, "journal")
+        environment = {**os.environ, **_environment(apps, journal)}
+        subprocess.run([sys.executable, *server.arguments(0)], env=environment, check=True, timeout=600)
+
+        def happened(play: str) -> Happened:
+            ((_, took),) = entries(journal, "took", play)
+            left = [text for _, text in entries(journal, "left", play)]
+            client, noted = (by_who(journal, kind, play) for kind in ("client", "note"))
+            return Happened(client, noted, logs(journal, play), left, float(took))
+
+        return {app.name: (happened(f"bare/{app.name}"), happened(f"guarded/{app.name}")) for app in apps}
+
+
 def start(server: Server, apps: Sequence[App], journal: Path):  # type: ignore[no-untyped-def]
     """Start the server with these apps."""
-    env = {
+    return running(server, app="harmless.served:app", env=_environment(apps, journal), patience=2.0)
+
+
+def _environment(apps: Sequence[App], journal: Path) -> dict[str, str]:
+    return {
         "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), TESTS])),
         JOURNAL: str(journal),
         "HARMLESS_APPS": " ".join(app.name for app in apps),
         "HARMLESS_MODULES": " ".join(modules_of(apps)),
         "HARMLESS_SCALE": str(SCALE),
     }
-    return running(server, app="harmless.served:app", env=env, patience=2.0)

@@ -67,9 +67,14 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         await (send({"type": "websocket.close"}) if scope["type"] == "websocket" else respond(send, []))
     else:
         path = "/" + rest[0][:-1]
-        WHO.set(parse_qs(scope["query_string"].decode()).get("who", [""])[0])
+        set_who(scope)
         play = f"{side}/{name}"
         await serve(play, served[play], dict(scope, path=path, raw_path=path.encode()), receive, send)
+
+
+def set_who(scope: Any) -> None:
+    """Let the journal know whose connection this is."""
+    WHO.set(parse_qs(scope["query_string"].decode()).get("who", [""])[0])
 
 
 async def lifespan(receive: Any, send: Any) -> None:

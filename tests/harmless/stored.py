@@ -1,4 +1,4 @@
-"""`python -m harmless.stored [SERVER ...]`: run all apps on the real defaults, and store the results for the docs."""
+"""`python -m harmless.stored [SERVER ...] [APP ...]`: run apps on the real defaults, and store the results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ These apps work without the guard. Each ran bare and behind the guard, with defa
 compares what the client got, what the app did, what was logged at WARNING or above, how long it took and which tasks
 were left behind. `=` means no difference. A clause of the [contract](contract.md) stands for an improvement. `✗` marks
 a difference that is not one, and after a clause, the price of the improvement. An empty cell means that the server
-cannot run the app.
+cannot run the app. `in-process` is not a server: there test clients call the app in their own process.
 """
 
 
@@ -87,12 +87,13 @@ def _mark(found: dict[str, Any] | None) -> str:
     return ", ".join(sorted(clauses)) or "="
 
 
-def _play(server: str) -> Played:
-    chosen = {app.name: app for app in apps() if app.works_on(server)}
-    played = play(SERVERS[server], list(chosen.values()))
+def _play(server: str, parts: list[str]) -> Played:
+    named = {app.name: app for app in apps() if app.works_on(server)}
+    chosen = [app for name, app in named.items() if not parts or any(part in name for part in parts)]
+    played = play(SERVERS[server], chosen) if chosen else {}
     for name, pair in [*played.items()]:
         if faults(*pair, improvements(server, name)):  # once more, by itself
-            played |= play(SERVERS[server], [chosen[name]])
+            played |= play(SERVERS[server], [named[name]])
     print(server, file=sys.stderr, flush=True)
     return played
 
@@ -100,12 +101,14 @@ def _play(server: str) -> Played:
 def main(names: list[str]) -> int:
     """Run, write down, and return how many differences are no improvements."""
     content = stored() if names else {"servers": {}}
-    wanted = [server for server in SERVERS if not names or server in names]
+    wanted = [server for server in SERVERS if server in names] or [*SERVERS]
+    parts = [name for name in names if name not in SERVERS]
     wrong = 0
     with ThreadPoolExecutor(4) as pool:
-        for server, played in zip(wanted, pool.map(_play, wanted)):
-            cells = {app: cell(server, app, *pair) for app, pair in sorted(played.items())}
-            content["servers"][server] = cells
+        for server, played in zip(wanted, pool.map(_play, wanted, [parts] * len(wanted))):
+            cells = {app: cell(server, app, *pair) for app, pair in played.items()}
+            kept = content["servers"].get(server, {}) if parts else {}
+            content["servers"][server] = dict(sorted({**kept, **cells}.items()))
             for app, found in cells.items():
                 for part, difference in found.items():
                     if difference["clause"] is None:

@@ -30,6 +30,7 @@ VISITED: dict[str, tuple[list[str], dict[str, Any]]] = {
     "fastapi-connection-manager": (["/ws/{client_id}"], {"messages": ("hello",)}),
     "llm-stream": (["/"], {"messages": ("hello",)}),
     "litestar-listener": (["/listener", "/class", "/handler", "/unauthorized", "/stream"], CHAT),
+    "nicegui-clicks": (["/_nicegui_ws/socket.io/?EIO=4&transport=websocket"], {"messages": ("40",)}),
     "quart-finally": (["/", "/once", "/returns", "/forbidden", "/sends"], CHAT),
     "starlette-middlewares": (["/inner/{name}"], {}),
     "row5-except": (["/except", "/finally", "/dependency", "/close", "/shield", "/denial"], {}),

@@ -145,6 +145,7 @@ class Run:
     raised_by_app: BaseException | None = None
     on_asyncio: bool = True
     ends_when_told: bool = False
+    told_by_cancelling: bool = False  # once it was over
 
     async def go(self) -> None:
         self.on_asyncio = anyio.get_cancelled_exc_class() is asyncio.CancelledError
@@ -252,6 +253,7 @@ class Run:
                 if not swallows:
                     raise
                 swallows -= 1
+                self.told_by_cancelling |= self.server.noticed_at <= anyio.current_time()
 
     async def step(self, kind: str, value: Any, take: Any) -> None:
         if kind == "raise":
@@ -301,7 +303,8 @@ class Run:
         every = (self.plan.first, *self.plan.tasks, *self.plan.late)
         sent = [value for task in every for step, value in task.steps if step == "send"]
         ends = any(not value.startswith(("accept", "text", "bytes")) for value in sent)
-        return ends or bool(self.told) or any(isinstance(raised, ClientDisconnected) for _, _, raised in self.sends)
+        told = bool(self.told) or self.told_by_cancelling
+        return ends or told or any(isinstance(raised, ClientDisconnected) for _, _, raised in self.sends)
 
     @property
     def denies_in_vain(self) -> bool:
@@ -356,8 +359,9 @@ def check_client(run: Run) -> None:
     assert not server.sent_after_disconnect or server.times[-1][0] == server.told_at
     if not (client.left or client.ended):
         cut = client.denial is not None  # a denial that the app broke off (H8)
-        # A close that the server refuses is the server's to deal with (O11), or was cancelled before it could say so.
-        refused = client.accepted and server._refused_codes and (server.error or run.stopped)
+        # A close that the server refuses is its own to deal with (O11), or was cancelled before it could say so, or
+        # a task was sending it that the app left behind, and nothing was owed when the app ended.
+        refused = client.accepted and server._refused_codes and (server.error or run.stopped or run.plan.late)
         assert cut or refused
 
 

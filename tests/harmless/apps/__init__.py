@@ -19,11 +19,13 @@ MODULES = (
     "fastapi_",
     "litestar_",
     "litestar_listeners",
+    "nicegui_",
     "quart_",
     "shapes",
     "socketio_",
     "starlette_rows",
     "strawberry_",
+    "testclient_",
 )
 
 
