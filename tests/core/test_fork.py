@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SIGNAL, OTHER = signal.SIGUSR1, signal.SIGUSR2
 PATIENCE = 10
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")  # threads of other tests
+
 
 @pytest.fixture(autouse=True)
 def _handlers() -> Iterator[None]:
