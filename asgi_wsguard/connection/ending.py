@@ -35,14 +35,14 @@ class Ending:
         limit: the delivery of these; `None` without a deadline.
     """
 
-    __slots__ = ("_inbox", "_outbox", "_record", "_telling", "_tracker", "answering", "limit")
+    __slots__ = ("_inbox", "_observing", "_outbox", "_record", "_tracker", "answering", "limit")
 
     def __init__(self, tracker: Tracker, inbox: Inbox, outbox: Outbox, record: Record) -> None:
         self._tracker = tracker
         self._inbox = inbox
         self._outbox = outbox
         self._record = record
-        self._telling: Job | None = None  # awaits the observers, although the app keeps running
+        self._observing: Job | None = None  # awaits the observers, although the app keeps running
         self.answering: Job | None = None
         self.limit: Delivery | None = None
 
@@ -85,10 +85,10 @@ class Ending:
         """Report although the app keeps running."""
         pending = self._report(state, delivery, AppExit(reason), after=after)
         if pending:
-            self._telling = self._tracker.runtime.start(partial(self._tell, pending), self._told)
+            self._observing = self._tracker.runtime.start(partial(self._await_observers, pending), self._observed)
 
-    def _told(self) -> None:
-        self._telling = None
+    def _observed(self) -> None:
+        self._observing = None
 
     # When the app has ended, or is not called
 
@@ -117,7 +117,7 @@ class Ending:
         pending = self._report(state, delivery, how, exc, after)
         self._record.forget_refusal()
         try:
-            if pending or self._telling is not None:
+            if pending or self._observing is not None:
                 await self._tracker.runtime.shielded(None, partial(self._wait_for_observers, pending))
             return delivery
         except GeneratorExit:
@@ -161,13 +161,13 @@ class Ending:
     def _report_abandoned(self, state: State) -> None:
         abandon(self._report(state, Delivery(FinalMessages()), AppExit(EndReason.CANCELLED)))
 
-    async def _tell(self, pending: Pending) -> None:
+    async def _await_observers(self, pending: Pending) -> None:
         await finish(pending, self._record.options.close_timeout)
 
     async def _wait_for_observers(self, pending: Pending) -> None:
-        await self._tell(pending)
-        if self._telling is not None:
-            await self._tracker.runtime.finished(self._telling)
+        await self._await_observers(pending)
+        if self._observing is not None:
+            await self._tracker.runtime.finished(self._observing)
 
     # The final messages
 

@@ -268,7 +268,7 @@ class Inbox:
 
     def pause(self) -> None:
         """Keep out of the server's `receive()` while a close is sent: granian (2.8.7) waits until nobody is in it."""
-        self._leave(self.turns.pause())
+        self._interrupt_receiver(self.turns.pause())
 
     def resume(self) -> None:
         """Let the app receive again: the close was sent, or refused."""
@@ -281,14 +281,14 @@ class Inbox:
         if disconnect is not None:
             self.disconnect = disconnect
         if self.turns.gate is not Gate.ENDED:
-            self._leave(self.turns.end())
+            self._interrupt_receiver(self.turns.end())
 
     def end_if_denied(self) -> None:
         """Give the app a disconnect after its denial (H5): some servers never do."""
         if self._connected and self._tracker.lifecycle.state is DENIED:
             self.end()
 
-    def _leave(self, caller: Any) -> None:
+    def _interrupt_receiver(self, caller: Any) -> None:
         self.notice_next()
         if self.prefetch is not None:
             self.prefetch.cancel()

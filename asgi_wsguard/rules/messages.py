@@ -108,8 +108,8 @@ def checked_headers(headers: Any, clause: str) -> Headers:
     for index, (name, value) in enumerate(pairs):
         if not (isinstance(name, bytes) and _is_token(name) and isinstance(value, bytes) and _is_field_value(value)):
             raise ProtocolViolation(clause, f"the app sent the header {name!r}: {value!r}", expected)
-        # RFC 9110 section 5.5: whitespace around a value is not part of it. h11 0.16 refuses it, and uvicorn's wsproto
-        # implementation and hypercorn then give the client no answer at all.
+        # RFC 9110 section 5.5: whitespace around a value is not part of it. h11 (0.16.0) refuses it, and uvicorn's
+        # wsproto implementation (0.54.0) and hypercorn (0.18.0) then give the client no answer at all.
         bare = value.strip(b" \t")
         if bare != value:
             pairs[index], same = (name, bare), False

@@ -166,7 +166,8 @@ OBLIGATIONS: Mapping[tuple[State, EndReason], Obligation] = MappingProxyType(
         (State.STARTED, EndReason.DRAINED): Obligation("D1", State.DENIED, finish=True),
         (State.DENYING, EndReason.DRAINED): Obligation("D1", State.DENIED),
         (State.DISCARDING, EndReason.DRAINED): Obligation("D1", State.DENIED),
-        # Nobody receives this close, but it releases the task that waits for the answer in uvicorn's --ws websockets.
+        # Nobody receives this close, but it releases the task that waits for the answer in uvicorn's --ws websockets
+        # (0.13.2, https://github.com/encode/uvicorn/issues/920).
         **{(State.LEFT, reason): Obligation("H12", State.GONE) for reason in ENDED},
         (State.OPEN, EndReason.RETURNED): Obligation("O1", State.CLOSED, code=CloseCode.NORMAL),
         (State.OPEN, EndReason.RAISED): Obligation("O2", State.CLOSED, code=CloseCode.INTERNAL_ERROR),

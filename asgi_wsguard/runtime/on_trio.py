@@ -151,14 +151,14 @@ def starter() -> Callable[[Callable[[], Coroutine[Any, Any, None]]], object]:
 class _Job:
     def __init__(self, over: Callable[[], None]) -> None:
         self._scope = trio.CancelScope()
-        self._tell = over
+        self._on_end = over
         self.over = trio.Event()
 
     async def run(self, call: Callable[[], Awaitable[None]]) -> None:
         with self._scope:
             await call()
         self.over.set()
-        self._tell()
+        self._on_end()
 
     def cancel(self) -> None:
         self._scope.cancel()

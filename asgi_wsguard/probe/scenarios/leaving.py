@@ -31,7 +31,7 @@ from asgi_wsguard.probe.scenarios.parts import accept, attempt, body, push, scen
 from asgi_wsguard.probe.visit import note
 
 EXIT = 0.1
-# Before the handshake is answered, granian does not tell the app that the client has left.
+# Before the handshake is answered, granian (2.8.7) does not tell the app that the client has left.
 UNTOLD = {"handshake_timeout": 1.5}
 OUTLIVES: Any = {"logs": "WARNING O12", "options": {"exit_timeout": EXIT, **UNTOLD}, "app_stays": EXIT}
 # If the server drops a message, the app does not notice the end.
