@@ -278,7 +278,8 @@ def check_report(run: Run) -> None:
     client = run.server.client
     # A server may drop in silence an accept to a client that has left.
     assert client.accepted or report.open_for is None or client.left
-    assert report.open_for is not None or not client.accepted
+    # An accept that is still in the server's send(), of a task that the app left behind, comes too late for the report.
+    assert report.open_for is not None or not client.accepted or run.plan.late
     if report.status is not None:
         assert client.denial is None or report.status == client.denial.status
     if report.close_code is not None and report.closed_by != "client":
