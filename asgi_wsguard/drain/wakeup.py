@@ -69,8 +69,7 @@ class Wakeup:
             reader, writer = self._pair
             self._pair = self._loop = None
             found = _exchange(NONE)
-            if found != writer.fileno():
-                _exchange(found)
+            _exchange(NONE if found == writer.fileno() else found)
             _close(reader, writer)
 
     def _end(self, loop: asyncio.AbstractEventLoop, reader: socket.socket, writer: socket.socket) -> None:
