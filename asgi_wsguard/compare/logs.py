@@ -44,7 +44,7 @@ def capture(elsewhere: Callable[[], str] = str) -> None:
     logging.Logger.handle = caught  # type: ignore[method-assign]
     warnings.simplefilter("always", RuntimeWarning)  # for example "never awaited", on each side
     warnings.filterwarnings("always", "received data from websocket while listening for client disconnect")  # Litestar
-    # asgiref warns of granian's `send` (2.8.7), which is not a coroutine function. It does so once, so only one side has it.
+    # asgiref warns once of granian's `send` (2.8.7), which is not a coroutine function, so only one side has it.
     warnings.filterwarnings("ignore", "async_to_sync was passed a non-async-marked callable")
     logging.captureWarnings(True)
     sys.unraisablehook = lambda args: write_down(f"unraisable {args.err_msg}", args.exc_value)
