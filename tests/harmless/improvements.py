@@ -45,7 +45,7 @@ ANSWERED = ["denied 500 ['content-type: text/plain; charset=utf-8'] b'Internal S
 
 CRASHES = [
     improvement
-    for app in ("row16-raises-unasked", "row19-raises")
+    for app in ("raises-unasked", "raises")
     for improvement in (
         Improvement("H2", app, ALL, "logs"),
         Improvement("H2", app, (*HYPERCORN, "granian"), "client", ANSWERED),
@@ -73,29 +73,29 @@ LOST = {
 RAISED = {**LOST, "uvicorn-sansio": ("bytes", "text"), "granian": (), "gunicorn-asgi": ("bytes",)}
 BUFFERS = [
     *(
-        Improvement("O9", "row8-buffers", (server,), f"client {kind}", [REPAIRED[kind], "end 1000 ''"])
+        Improvement("O9", "buffers", (server,), f"client {kind}", [REPAIRED[kind], "end 1000 ''"])
         for server, kinds in LOST.items()
         for kind in kinds
     ),
     *(
-        Improvement("O9", "row8-buffers", (server,), f"journal {kind}", ["sent"])
+        Improvement("O9", "buffers", (server,), f"journal {kind}", ["sent"])
         for server, kinds in RAISED.items()
         for kind in kinds
     ),
-    Improvement("O9", "row8-buffers", ALL, "logs"),
-    Improvement("O9", "row8-buffers", ("daphne",), "took"),
+    Improvement("O9", "buffers", ALL, "logs"),
+    Improvement("O9", "buffers", ("daphne",), "took"),
 ]
 
 THESE_CRASH = (*UVICORN, *HYPERCORN, "gunicorn-asgi")
 VALIDATION = [
-    Improvement("O1", "row10-validation-after-accept", ALL, "client five", ["end 1000 ''"]),
-    Improvement("O1", "row10-validation-after-accept", ("daphne",), "took", sometimes=True),  # on the real defaults
+    Improvement("O1", "fastapi-validation-after-accept", ALL, "client five", ["end 1000 ''"]),
+    Improvement("O1", "fastapi-validation-after-accept", ("daphne",), "took", sometimes=True),  # on the real defaults
     *(
-        Improvement("O4", "row10-validation-after-accept", THESE_CRASH, part, ["end 1008 ''"])
+        Improvement("O4", "fastapi-validation-after-accept", THESE_CRASH, part, ["end 1008 ''"])
         for part in ("client none", "client word")
     ),
-    Improvement("O4", "row10-validation-after-accept", tuple(one for one in ALL if one != "daphne"), "logs"),
-    Improvement("O11", "row10-validation-after-accept", ("daphne",), "logs"),
+    Improvement("O4", "fastapi-validation-after-accept", tuple(one for one in ALL if one != "daphne"), "logs"),
+    Improvement("O11", "fastapi-validation-after-accept", ("daphne",), "logs"),
 ]
 
 # These repeat the disconnect for ever, or twice.
@@ -103,22 +103,22 @@ REPEAT = (*UVICORN, "granian")
 CHANNELS = [
     *(
         improvement
-        for app in ("row1-async-consumer", "row1-sync-consumer")
+        for app in ("channels-async-consumer", "channels-sync-consumer")
         for improvement in (
             Improvement("O8", app, REPEAT, "journal", ["disconnect"]),
             Improvement("O16", app, ("uvicorn-sansio", "uvicorn-wsproto", "hypercorn-asyncio"), "left", []),
             Improvement("O16", app, tuple(one for one in NOT_ON_TRIO if one != "daphne"), "logs"),
         )
     ),
-    Improvement("O16", "row1-no-stop-consumer", ("hypercorn-asyncio",), "left", []),
-    Improvement("O16", "row1-no-stop-consumer", ("hypercorn-asyncio", "granian"), "logs"),
-    Improvement("E2", "row1-no-stop-consumer", ("uvicorn-websockets",), "logs"),
-    Improvement("O8", "row1-no-stop-consumer", ("granian",), "journal ann", ["0 are there"]),
-    Improvement("O8", "row1-no-stop-consumer", ("granian",), "journal bob", ["1 are there"]),
-    Improvement("O6", "row2-group-message-after-close", NOT_ON_TRIO, "logs"),
+    Improvement("O16", "channels-no-stop-consumer", ("hypercorn-asyncio",), "left", []),
+    Improvement("O16", "channels-no-stop-consumer", ("hypercorn-asyncio", "granian"), "logs"),
+    Improvement("E2", "channels-no-stop-consumer", ("uvicorn-websockets",), "logs"),
+    Improvement("O8", "channels-no-stop-consumer", ("granian",), "journal ann", ["0 are there"]),
+    Improvement("O8", "channels-no-stop-consumer", ("granian",), "journal bob", ["1 are there"]),
+    Improvement("O6", "channels-group-message-after-close", NOT_ON_TRIO, "logs"),
     Improvement(
         "O6",
-        "row2-group-message-after-close",
+        "channels-group-message-after-close",
         ("hypercorn-asyncio", "daphne"),
         "client census",
         ["'0 members'", "end 1000 ''"],
@@ -126,14 +126,14 @@ CHANNELS = [
     ),
     Improvement(
         "O6",
-        "row2-group-message-after-close",
+        "channels-group-message-after-close",
         ("hypercorn-asyncio", "daphne"),
         "journal",
         ["disconnect() is done"],
         sometimes=True,
     ),
-    Improvement("E2", "row2-farewell", ("uvicorn-websockets",), "logs"),
-    Improvement("E2", "row2-farewell-sync", ("uvicorn-websockets",), "logs"),
+    Improvement("E2", "channels-farewell", ("uvicorn-websockets",), "logs"),
+    Improvement("E2", "channels-farewell-sync", ("uvicorn-websockets",), "logs"),
 ]
 
 # By their ASGI version, 2.4.
@@ -141,38 +141,38 @@ RAISE = (*UVICORN, "gunicorn-asgi")
 UNRETRIEVED = "ERROR asyncio: Task exception was never retrieved [ClientDisconnected]"
 TURNS = "others had their turns"
 SENDING = [
-    Improvement("O2", "row3-broadcast-to-one-who-left", RAISE, "client ann", ["end 1011 ''"]),
-    Improvement("O2", "row3-broadcast-to-one-who-left", RAISE, "logs"),
-    Improvement("E2", "row5-finally", (*UVICORN, *HYPERCORN, "granian", "gunicorn-asgi"), "logs"),
-    Improvement("O1", "row6-shield", ("granian",), "client", ["end 1000 ''"]),
-    Improvement("E2", "row9-three-senders", RAISE, "logs"),
-    Improvement("O7", "row13-firehose", ("uvicorn-sansio", "uvicorn-wsproto"), "journal", ["told by its send", TURNS]),
-    Improvement("O7", "row13-firehose", (*HYPERCORN, "daphne"), "journal", [TURNS]),
-    Improvement("O4", "row14-task-waits-in-receive", ("granian",), "client", ["end 1000 ''"]),
-    Improvement("O4", "row14-task-waits-in-receive", ("granian",), "took"),
-    Improvement("O7", "row17-task-sends-late", ("uvicorn-websockets", "gunicorn-asgi"), "logs", [UNRETRIEVED]),
+    Improvement("O2", "broadcast-to-one-who-left", RAISE, "client ann", ["end 1011 ''"]),
+    Improvement("O2", "broadcast-to-one-who-left", RAISE, "logs"),
+    Improvement("E2", "long-cleanup-finally", (*UVICORN, *HYPERCORN, "granian", "gunicorn-asgi"), "logs"),
+    Improvement("O1", "shielded-work", ("granian",), "client", ["end 1000 ''"]),
+    Improvement("E2", "three-senders", RAISE, "logs"),
+    Improvement("O7", "firehose", ("uvicorn-sansio", "uvicorn-wsproto"), "journal", ["told by its send", TURNS]),
+    Improvement("O7", "firehose", (*HYPERCORN, "daphne"), "journal", [TURNS]),
+    Improvement("O4", "task-waits-in-receive", ("granian",), "client", ["end 1000 ''"]),
+    Improvement("O4", "task-waits-in-receive", ("granian",), "took"),
+    Improvement("O7", "task-sends-late", ("uvicorn-websockets", "gunicorn-asgi"), "logs", [UNRETRIEVED]),
     Improvement("O4", "proxy", ("granian",), "client ended", ["'upstream one'", "end 4321 'upstream is done'"]),
     Improvement("O4", "proxy", ("granian",), "took", sometimes=True),
     # The guard sees the client leave while the app is busy, which the server answers only then.
-    Improvement("O12", "row2-busy", ("granian",), "client", ["'0'", "'1'", "end 1000 ''"], sometimes=True),
+    Improvement("O12", "channels-busy", ("granian",), "client", ["'0'", "'1'", "end 1000 ''"], sometimes=True),
     Improvement(
-        "O12", "row3-broadcast-to-one-who-left", ("gunicorn-asgi",), "client bob", ["end 1000 ''"], sometimes=True
+        "O12", "broadcast-to-one-who-left", ("gunicorn-asgi",), "client bob", ["end 1000 ''"], sometimes=True
     ),
     Improvement(
         "O16",
-        "row1-no-stop-consumer",
+        "channels-no-stop-consumer",
         ("granian",),
         "client ann",
         ["'welcome'", "'somebody left'", "end 1000 ''"],
         sometimes=True,
     ),
-    Improvement("O12", "row9-three-senders", ("granian",), "client", [*["'tick'"] * 3, "end 1000 ''"], sometimes=True),
-    Improvement("O12", "row9-three-senders", ("granian",), "took", sometimes=True),
+    Improvement("O12", "three-senders", ("granian",), "client", [*["'tick'"] * 3, "end 1000 ''"], sometimes=True),
+    Improvement("O12", "three-senders", ("granian",), "took", sometimes=True),
     Improvement("O12", "llm-stream", ("granian",), "client", [*(f"'token {n}'" for n in range(3)), "end 1000 ''"]),
 ]
 
 # Daphne logs what an app raised up to a second late.
-LATE = [Improvement("E2", "row5-finally", ("daphne",), "logs", sometimes=True)]
+LATE = [Improvement("E2", "long-cleanup-finally", ("daphne",), "logs", sometimes=True)]
 CLOSES = [Improvement("O11", "fastapi-dependencies", ("daphne",), "logs")]
 
 # Granian takes no denial without `more_body`, and ends nothing that the app has closed until the client gives up.
@@ -209,7 +209,7 @@ FRAMEWORKS = [
 # Granian answers the client's close once the app has ended, or has received a few times more, which the guard keeps
 # from it. So the client waits until the app has ended, as it does bare where an app cleans up and receives no more.
 COSTS = [
-    Improvement("O8", app, ("granian",), "took", cost=True) for app in ("row1-async-consumer", "row1-sync-consumer")
+    Improvement("O8", app, ("granian",), "took", cost=True) for app in ("channels-async-consumer", "channels-sync-consumer")
 ]
 
 # What an app lets out stands in the log, where these clients only raise it, or swallow it, as httpx-ws does. It closes

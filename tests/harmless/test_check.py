@@ -33,7 +33,7 @@ VISITED: dict[str, tuple[list[str], dict[str, Any]]] = {
     "nicegui-clicks": (["/_nicegui_ws/socket.io/?EIO=4&transport=websocket"], {"messages": ("40",)}),
     "quart-finally": (["/", "/once", "/returns", "/forbidden", "/sends"], CHAT),
     "starlette-middlewares": (["/inner/{name}"], {}),
-    "row5-except": (["/except", "/finally", "/dependency", "/close", "/shield", "/denial"], {}),
+    "long-cleanup-except": (["/except", "/finally", "/dependency", "/close", "/shield", "/denial"], {}),
     "socketio-websocket": (["/socket.io/?EIO=4&transport=websocket"], {"messages": ("40",)}),
     "strawberry-subscribes": (["/"], GRAPHQL),
 }

@@ -11,10 +11,10 @@ from harmless.model import App
 MODULES = (
     "ariadne_",
     "asgi",
-    "asgi_rows",
+    "asgi_ends",
     "blacksheep_",
     "channels_generic",
-    "channels_rows",
+    "channels_ends",
     "falcon_",
     "fastapi_",
     "litestar_",
@@ -23,7 +23,7 @@ MODULES = (
     "quart_",
     "shapes",
     "socketio_",
-    "starlette_rows",
+    "starlette_ends",
     "strawberry_",
     "testclient_",
 )

@@ -45,5 +45,5 @@ async def waits(talk: Talk) -> None:
 
 APPS = (
     App("echo", lambda: echo, says_and_leaves, trio=True),
-    App("row7-cold-start", lambda: cold_start, waits, trio=True),
+    App("cold-start", lambda: cold_start, waits, trio=True),
 )

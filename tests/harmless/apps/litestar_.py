@@ -1,4 +1,4 @@
-"""Litestar: row 18 of what once went wrong, a stream whose client speaks meanwhile."""
+"""Litestar: a stream whose client speaks meanwhile."""
 
 from __future__ import annotations
 
@@ -33,4 +33,4 @@ async def speaks_meanwhile(talk: Talk) -> None:
         await client.hear_all(within=10)
 
 
-APPS = (App("row18-litestar-stream", app, speaks_meanwhile),)
+APPS = (App("litestar-stream-interrupted", app, speaks_meanwhile),)

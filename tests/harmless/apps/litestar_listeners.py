@@ -1,4 +1,4 @@
-"""Litestar's handlers, listeners and streams. Row 18 is in `litestar_`."""
+"""Litestar's handlers, listeners and streams. A stream that is interrupted is in `litestar_`."""
 
 from __future__ import annotations
 

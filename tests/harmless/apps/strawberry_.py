@@ -1,4 +1,4 @@
-"""Strawberry's subscriptions, with gql as the client. The comments of rows say how it was worse behind the guard."""
+"""Strawberry's subscriptions, with gql as the client."""
 
 from __future__ import annotations
 
@@ -137,9 +137,9 @@ APPS = (
     App("strawberry-cancels", served, cancels),
     App("strawberry-leaves", served, leaves),
     App("strawberry-vanishes", served, vanishes),
-    App("row12-operation-raises", operation_raises, subscribes),
+    App("strawberry-operation-raises", operation_raises, subscribes),
     App(
-        "row12-stops",
+        "strawberry-stops",
         served,
         cancels_as_it_stops,
         stops=True,

@@ -1,4 +1,4 @@
-"""What plain ASGI apps do: rows 11, 13 to 17 and 19 of what once went wrong."""
+"""What plain ASGI apps do."""
 
 from __future__ import annotations
 
@@ -206,13 +206,13 @@ async def leaves(talk: Talk) -> None:
 
 
 APPS = (
-    App("row11-same-messages", lambda: loose, opens, trio=True, around=same_message),
-    App("row11-same-denial", lambda: loose, is_denied, trio=True, around=same_message, servers=CAN_DENY),
+    App("same-messages", lambda: loose, opens, trio=True, around=same_message),
+    App("same-denial", lambda: loose, is_denied, trio=True, around=same_message, servers=CAN_DENY),
     # gunicorn 27.0.1 freezes, bare; where others have their turns its transport refuses to write, by a RuntimeError.
-    App("row13-firehose", lambda: firehose, drinks_and_leaves, trio=True, alone=True, servers=(*CAN_DENY, "daphne")),
-    App("row14-task-waits-in-receive", lambda: waiting_task, hears_all, around=then_a_group),
-    App("row15-context-variable", lambda: reads_value, says_three, trio=True, around=numbered),
-    App("row16-raises-unasked", lambda: raises_unasked, hears_all, trio=True),
-    App("row17-task-sends-late", lambda: leaves_a_task, leaves),
-    App("row19-raises", lambda: raises, hears_all, trio=True),
+    App("firehose", lambda: firehose, drinks_and_leaves, trio=True, alone=True, servers=(*CAN_DENY, "daphne")),
+    App("task-waits-in-receive", lambda: waiting_task, hears_all, around=then_a_group),
+    App("context-variable", lambda: reads_value, says_three, trio=True, around=numbered),
+    App("raises-unasked", lambda: raises_unasked, hears_all, trio=True),
+    App("task-sends-late", lambda: leaves_a_task, leaves),
+    App("raises", lambda: raises, hears_all, trio=True),
 )

@@ -1,4 +1,4 @@
-"""What Channels consumers do when a client leaves: rows 1, 2 and 5 of what once went wrong."""
+"""What Channels consumers do when a client leaves."""
 
 from __future__ import annotations
 
@@ -198,12 +198,12 @@ async def census(talk: Talk, after: float) -> None:
 
 
 APPS = (
-    App("row1-no-stop-consumer", NeverStops.as_asgi, ann_hears_of_it),
-    App("row1-async-consumer", NeverStopsLow.as_asgi, echoes_and_leaves),
-    App("row1-sync-consumer", NeverStopsSync.as_asgi, echoes_and_leaves),
-    App("row2-busy", Busy.as_asgi, leaves_busy),
-    App("row2-group-message-after-close", ClosesEarly.as_asgi, is_closed),
-    App("row2-farewell", Farewell.as_asgi, just_leaves),
-    App("row2-farewell-sync", FarewellSync.as_asgi, leaves_sync),
-    App("row5-channels-disconnect", Job.as_asgi, just_leaves),
+    App("channels-no-stop-consumer", NeverStops.as_asgi, ann_hears_of_it),
+    App("channels-async-consumer", NeverStopsLow.as_asgi, echoes_and_leaves),
+    App("channels-sync-consumer", NeverStopsSync.as_asgi, echoes_and_leaves),
+    App("channels-busy", Busy.as_asgi, leaves_busy),
+    App("channels-group-message-after-close", ClosesEarly.as_asgi, is_closed),
+    App("channels-farewell", Farewell.as_asgi, just_leaves),
+    App("channels-farewell-sync", FarewellSync.as_asgi, leaves_sync),
+    App("channels-long-disconnect", Job.as_asgi, just_leaves),
 )

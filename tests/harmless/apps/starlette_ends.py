@@ -1,4 +1,4 @@
-"""What Starlette and FastAPI apps do when a client leaves: rows 3 to 6 and 8 to 10 of what once went wrong."""
+"""What Starlette and FastAPI apps do when a client leaves."""
 
 from __future__ import annotations
 
@@ -249,16 +249,16 @@ def starlette(endpoint: Any) -> Any:
 
 
 APPS = (
-    App("row3-broadcast-to-one-who-left", chat, leaves_while_busy, trio=True),
-    App("row4-leaves-while-busy", chat, leaves_long_before, trio=True),
-    App("row5-except", worker, leaves("/except"), trio=True),
-    App("row5-finally", worker, leaves("/finally"), trio=True),
-    App("row5-dependency", worker, leaves("/dependency"), trio=True),
-    App("row5-close", worker, leaves("/close"), trio=True),
-    App("row5-denial", worker, leaves("/denial"), trio=True, servers=CAN_DENY),
-    App("row6-shield", worker, leaves("/shield"), trio=True),
-    App("row8-buffers", starlette(sends), hears_one, trio=True),
-    App("row9-three-senders", starlette(three_senders), hears_some, trio=True),
-    App("row10-validation", validates, gives_a_word, trio=True),
-    App("row10-validation-after-accept", accepts_first, gives_a_word, trio=True),
+    App("broadcast-to-one-who-left", chat, leaves_while_busy, trio=True),
+    App("leaves-while-busy", chat, leaves_long_before, trio=True),
+    App("long-cleanup-except", worker, leaves("/except"), trio=True),
+    App("long-cleanup-finally", worker, leaves("/finally"), trio=True),
+    App("long-cleanup-dependency", worker, leaves("/dependency"), trio=True),
+    App("long-work-after-close", worker, leaves("/close"), trio=True),
+    App("long-work-after-denial", worker, leaves("/denial"), trio=True, servers=CAN_DENY),
+    App("shielded-work", worker, leaves("/shield"), trio=True),
+    App("buffers", starlette(sends), hears_one, trio=True),
+    App("three-senders", starlette(three_senders), hears_some, trio=True),
+    App("fastapi-validation", validates, gives_a_word, trio=True),
+    App("fastapi-validation-after-accept", accepts_first, gives_a_word, trio=True),
 )
