@@ -155,9 +155,7 @@ SENDING = [
     Improvement("O4", "proxy", ("granian",), "took", sometimes=True),
     # The guard sees the client leave while the app is busy, which the server answers only then.
     Improvement("O12", "channels-busy", ("granian",), "client", ["'0'", "'1'", "end 1000 ''"], sometimes=True),
-    Improvement(
-        "O12", "broadcast-to-one-who-left", ("gunicorn-asgi",), "client bob", ["end 1000 ''"], sometimes=True
-    ),
+    Improvement("O12", "broadcast-to-one-who-left", ("gunicorn-asgi",), "client bob", ["end 1000 ''"], sometimes=True),
     Improvement(
         "O16",
         "channels-no-stop-consumer",
@@ -209,7 +207,8 @@ FRAMEWORKS = [
 # Granian answers the client's close once the app has ended, or has received a few times more, which the guard keeps
 # from it. So the client waits until the app has ended, as it does bare where an app cleans up and receives no more.
 COSTS = [
-    Improvement("O8", app, ("granian",), "took", cost=True) for app in ("channels-async-consumer", "channels-sync-consumer")
+    Improvement("O8", app, ("granian",), "took", cost=True)
+    for app in ("channels-async-consumer", "channels-sync-consumer")
 ]
 
 # What an app lets out stands in the log, where these clients only raise it, or swallow it, as httpx-ws does. It closes
