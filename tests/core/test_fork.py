@@ -36,11 +36,10 @@ class Server:
         self.seen: list[str] = []
         self._drainer = drainer
         self._guarded = WebSocketGuardMiddleware(self._app, drainer=drainer)
-        self._open = asyncio.Event()
-        self._heard = asyncio.Event()
 
     async def serve(self, client: Callable[[], Awaitable[None]]) -> None:
         """Have a websocket open while the client does something."""
+        self._open, self._heard = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (SIGNAL, OTHER):
             loop.add_signal_handler(number, self._hears, number)
