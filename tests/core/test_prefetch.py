@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from asgi_wsguard import WebSocketGuardMiddleware
 from asgi_wsguard.testing import StrictServer
 from harness.clock import in_virtual_time, steps
 from harness.messages import ACCEPT, DISCONNECT, Receive, Send
@@ -203,3 +204,33 @@ async def test_a_connection_where_nothing_happens_costs_nothing() -> None:
         start = anyio.current_time()
         await serve(app, (start + 5, note), (start + 1000, note), (start + 1000, stops))
         assert done[1] - done[0] < 10
+
+
+@in_virtual_time
+async def test_e4_nothing_receives_once_the_guard_has_returned() -> None:
+    """The app waits elsewhere, closes and returns at once, so that what receives ahead of it has yet to end."""
+    receiving = 0
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        await anyio.sleep(2)
+        assert receiving == 1
+        await send({"type": "websocket.close"})
+
+    class Slow(Timed):
+        async def receive(self) -> Any:
+            nonlocal receiving
+            receiving += 1
+            try:
+                return await super().receive()
+            finally:
+                receiving -= 1
+
+    async def around(scope: Any, receive: Receive, send: Send) -> None:
+        await guarded(scope, receive, send)
+        left.append(receiving)
+
+    guarded, left = WebSocketGuardMiddleware(app), list[int]()
+    await Slow().serve(around)
+    assert left == [0]
