@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 from ..rules.deadlines import Deadlines
 from ..rules.lifecycle import Lifecycle
 from ..rules.messages import SEND
 from ..rules.states import OPEN
-from ..runtime import Runtime, Timer
-
-
-class Timed(Protocol):
-    """The part of the connection that does what is due when the timer fires."""
-
-    def on_timer(self) -> None:
-        """Do what is due."""
+from ..runtime import Runtime
+from ..runtime.timers import Timed, Timer
 
 
 class Tracker:
@@ -98,7 +91,7 @@ class Tracker:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer_at = when
-            self._timer = self.runtime.call_at(when, self._timed.on_timer)
+            self._timer = self.runtime.call_at(when, self._timed)
 
     def fired(self) -> float:
         """Note that the timer has fired, and return the time."""
@@ -109,10 +102,10 @@ class Tracker:
         """Set the timer to fire soon, to check whether the app waits for a message."""
         self.arm(self.runtime.now() + self.deadlines.limits.look)
 
-    def touch(self) -> float:
-        """Note a message, in either direction, and return the time."""
-        now = self.deadlines.active = self.runtime.now()
-        return now
+    def touch(self) -> None:
+        """Note a message, in either direction."""
+        if self.deadlines.limits.timed:
+            self.deadlines.active = self.runtime.now()
 
     def stop(self) -> None:
         """Stop the timer for good: the app has ended."""

@@ -13,7 +13,8 @@ from anyio.lowlevel import checkpoint
 
 from ..rules.denial import DenialResponse
 from ..rules.lifecycle import Answer
-from ..runtime import Timer, current_loop, runtime
+from ..runtime import current_loop, runtime
+from ..runtime.timers import Timer
 from .drainable import Drainable
 from .plan import Drained, DrainPlan
 from .schedule import Schedule
@@ -128,14 +129,14 @@ class DrainRun:
 
     def _arm(self, when: float) -> None:
         self._disarm()
-        self._timer = self._runtime.call_at(when, self._on_timer)
+        self._timer = self._runtime.call_at(when, self)
 
     def _disarm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _on_timer(self) -> None:
+    def on_timer(self) -> None:
         """Close the connections whose turn it is, when the timer has fired."""
         now, self._timer = self._runtime.now(), None
         if self._called_off:

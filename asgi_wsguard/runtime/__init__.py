@@ -10,18 +10,12 @@ from typing import Any, Callable, Protocol
 
 from .on_asyncio import AsyncioRuntime, cancelling
 from .on_asyncio import starter as start_on_asyncio
+from .timers import Timed, Timer
 
 # Packages whose frames may be between the start of a task and the function that it was made for.
 EVENT_LOOPS = frozenset({"asyncio", "anyio", "trio"})
 
 Start = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
-
-
-class Timer(Protocol):
-    """A scheduled call."""
-
-    def cancel(self) -> None:
-        """Cancel the call."""
 
 
 class Job(Protocol):
@@ -46,8 +40,8 @@ class Runtime(Protocol):
     def now(self) -> float:
         """Return the time of the event loop, in seconds."""
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Call back at this time."""
+    def call_at(self, when: float, timed: Timed) -> Timer:
+        """Call `timed.on_timer()` at this time."""
 
     def start(self, call: Callable[[], Coroutine[Any, Any, None]], over: Callable[[], None]) -> Job:
         """Await `call()` beside the app, which must not raise, and tell when it is over, be it cancelled."""

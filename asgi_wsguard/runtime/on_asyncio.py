@@ -7,12 +7,19 @@ import contextlib
 import sys
 from asyncio import current_task
 from collections.abc import Awaitable, Coroutine
+from contextvars import Context
+from math import inf
 from typing import Any, Callable
+from weakref import ref
 
 import anyio
 
+from .timers import Timed, Timer, Timers
+
 # Most servers take a message without waiting. An eager task is then done at once, and is never scheduled.
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+# uvloop's timers count in whole milliseconds, and may fire this many seconds early.
+EARLY = 0.001
 # Marks the guard's own cancellations before Python 3.11, which counts the cancellations of a task.
 MARK = "asgi_wsguard"
 _COUNTED = hasattr(asyncio.Task, "uncancel")
@@ -40,8 +47,11 @@ class AsyncioRuntime:
     def now(self) -> float:
         return self._loop.time()
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        return self._loop.call_at(when, callback)
+    def call_at(self, when: float, timed: Timed) -> Timer:
+        alarm = None if _latest is None else _latest()
+        if alarm is None or alarm.loop is not self._loop:
+            alarm = Alarm(self._loop)
+        return alarm.call_at(when, timed)
 
     def start(self, call: Callable[[], Coroutine[Any, Any, None]], over: Callable[[], None]) -> asyncio.Task[None]:
         task = asyncio.Task(call(), loop=self._loop)  # whatever the loop's task factory is
@@ -112,6 +122,45 @@ class AsyncioRuntime:
             return exc
         others = [_uncancel(self._task) for _ in range(self._cancels)][-1]
         return None if _is_ours(exc) and others <= self._before else exc
+
+
+class Alarm:
+    """The timers of an event loop. Its one timer of the event loop's own is not cancelled with the last of them."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        global _latest
+        _latest = ref(self)
+        self.loop = loop
+        self.timers = Timers()
+        self._handle: asyncio.TimerHandle | None = None
+        self._rings_at = inf
+
+    def call_at(self, when: float, timed: Timed) -> Timer:
+        timer = self.timers.add(when, timed)
+        if when < self._rings_at:
+            self._set(when)
+        return timer
+
+    def _set(self, when: float) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._rings_at = when
+        self._handle = self.loop.call_at(when, self._ring, context=Context())
+
+    def _ring(self) -> None:
+        self._handle, self._rings_at = None, inf
+        now = self.loop.time() + EARLY
+        timer = self.timers.due(now)
+        while timer is not None:
+            # By the event loop, which reports what one of them raises, and goes on.
+            self.loop.call_soon(timer.fire, context=timer.context)
+            timer = self.timers.due(now)
+        if self.timers.next != inf:
+            self._set(self.timers.next)
+
+
+# The one that was made last, as most processes have one event loop; another one only costs a timer more.
+_latest: ref[Alarm] | None = None
 
 
 def starter(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], Coroutine[Any, Any, None]]], object]:

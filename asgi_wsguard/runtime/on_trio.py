@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
 from collections.abc import Awaitable, Coroutine
 from contextvars import copy_context
@@ -12,12 +10,12 @@ from typing import Any, Callable
 import trio
 from trio.lowlevel import RunVar, current_task, current_trio_token, spawn_system_task
 
+from .timers import Timed, Timer, Timers
+
 # Seconds until an app that ignores its cancellation is cancelled again.
 PAUSE = 1.0
 # For this many iterations of the event loop the cancellation reaches the app.
 TURNS = 2
-# This many cancelled timers may stay in the heap.
-FEW = 100
 
 
 class Interrupted(BaseException):
@@ -39,7 +37,7 @@ class TrioRuntime:
         self._outer = trio.CancelScope()
         self._inner = trio.CancelScope()
         self._scope = self._inner  # of the next interruptible call
-        self._again: _Timer | None = None
+        self._again: Timer | None = None
 
     def release(self) -> None:
         self._task = None
@@ -47,12 +45,12 @@ class TrioRuntime:
     def now(self) -> float:
         return trio.current_time()
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> _Timer:
+    def call_at(self, when: float, timed: Timed) -> Timer:
         alarm = _alarm.get(None)
         if alarm is None:
             alarm = _Alarm()
             _alarm.set(alarm)
-        return alarm.call_at(when, callback)
+        return alarm.call_at(when, timed)
 
     def start(self, call: Callable[[], Coroutine[Any, Any, None]], over: Callable[[], None]) -> _Job:
         job = _Job(over)
@@ -75,7 +73,10 @@ class TrioRuntime:
         spawn_system_task(self._shield_again)
         if self._again is not None:
             self._again.cancel()
-        self._again = self.call_at(self.now() + PAUSE, self.cancel)
+        self._again = self.call_at(self.now() + PAUSE, self)
+
+    def on_timer(self) -> None:
+        self.cancel()
 
     async def _shield_again(self) -> None:
         # Not at once: a task that is about to run gets the cancellation at its next checkpoint.
@@ -205,67 +206,36 @@ async def _in_own_task(
             del raised  # its traceback refers to this frame
 
 
-class _Timer:
-    __slots__ = ("_alarm", "_call")
-
-    def __init__(self, alarm: _Alarm, call: Callable[[], None]) -> None:
-        self._alarm = alarm
-        self._call: Callable[[], None] | None = call
-
-    @property
-    def waits(self) -> bool:
-        return self._call is not None
-
-    def cancel(self) -> None:
-        if self._call is not None:
-            self._call = None
-            self._alarm.left_out()
-
-    def fire(self) -> None:
-        call = self._call
-        if call is not None:
-            self.cancel()
-            call()
-
-
 class _Alarm:
-    """Calls back at the requested times, by one system task for all timers, which exists while there is one."""
+    """The timers of an event loop, by one system task for all, which ends when none is left."""
 
     def __init__(self) -> None:
-        self._timers: list[tuple[float, int, _Timer]] = []
-        self._numbers = itertools.count()
-        self._waiting = 0  # timers that are not cancelled
+        self._timers = Timers(self._emptied)
         self._sleep = trio.CancelScope()
         spawn_system_task(self._run)
 
-    def call_at(self, when: float, callback: Callable[[], None]) -> _Timer:
-        context = copy_context()
-        timer = _Timer(self, lambda: context.run(callback))
-        heapq.heappush(self._timers, (when, next(self._numbers), timer))
-        self._waiting += 1
-        self._sleep.deadline = self._timers[0][0]
+    def call_at(self, when: float, timed: Timed) -> Timer:
+        timer = self._timers.add(when, timed)
+        self._sleep.deadline = self._timers.next
         return timer
 
-    def left_out(self) -> None:
-        self._waiting -= 1
-        if not self._waiting:
-            self._timers.clear()
-            self._sleep.deadline = -math.inf
-        elif len(self._timers) > 2 * self._waiting + FEW:
-            self._timers = [timer for timer in self._timers if timer[2].waits]
-            heapq.heapify(self._timers)
+    def _emptied(self) -> None:
+        self._sleep.deadline = -math.inf
 
     async def _run(self) -> None:
         while True:
             with self._sleep:
                 await trio.sleep_forever()
             now = trio.current_time()
-            while self._timers and self._timers[0][0] <= now:
-                heapq.heappop(self._timers)[2].fire()
-            if not self._waiting:
+            timer = self._timers.due(now)
+            while timer is not None:
+                assert timer.context is not None
+                timer.context.run(timer.fire)
+                timer = self._timers.due(now)
+            if not self._timers.waiting:
                 _alarm.set(None)
                 return
-            self._sleep = trio.CancelScope(deadline=self._timers[0][0])
+            self._sleep = trio.CancelScope(deadline=self._timers.next)
 
 
 _alarm: RunVar[_Alarm | None] = RunVar("asgi_wsguard")
