@@ -42,14 +42,12 @@ class Connection:
         "_ending",
         "_guarding",
         "_inbox",
-        "_options",
         "_outbox",
         "_record",
         "_tracker",
     )
 
     def __init__(self, app: App, scope: Message, receive: Receive, send: Send, options: Options) -> None:
-        self._options = options
         can_deny = "websocket.http.response" in (scope.get("extensions") or ())
         # By position, because CPython 3.13 takes twice as long to make an object with keyword arguments.
         lifecycle = Lifecycle(scope.get("subprotocols") or (), can_deny, options.strict, options.denial)
@@ -57,7 +55,7 @@ class Connection:
         self._tracker = Tracker(lifecycle, Deadlines(options.limits, using.now()), using)
         self._record = Record(app, scope, options, self._tracker)
         self._inbox = Inbox(receive, self._tracker)
-        self._outbox = Outbox(send, self._tracker, self._inbox, self._record, options.drops_after_end(scope))
+        self._outbox = Outbox(send, self._tracker, self._inbox, self._record)
         if can_deny and scope.get("http_version") in VERSIONS:
             self._outbox.server_send = refusing_by_response(send)  # data goes through the server's own
         self._ending: Ending | None = None
@@ -81,10 +79,10 @@ class Connection:
             OSError: the drainer cannot wait for signals, as there are no file descriptors left.
         """
         self._guarding = Guarding(self._record.scope)
-        self._options.seats.taken += 1
+        self._record.options.seats.taken += 1
         self._tracker.runtime.enter()
-        if self._options.drainer is not None:
-            self._options.drainer.add(self)
+        if self._record.options.drainer is not None:
+            self._record.options.drainer.add(self)
 
     async def finish(self, exc: BaseException | None) -> bool:
         """Finish after the app has ended; return whether its exception, if it raised one, is fully handled.
@@ -109,9 +107,9 @@ class Connection:
         finally:
             left = exc = None  # an exception that is raised here refers to this frame
             self._tracker.runtime.release()
-            self._options.seats.taken -= 1
-            if self._options.drainer is not None:
-                self._options.drainer.remove(self)
+            self._record.options.seats.taken -= 1
+            if self._record.options.drainer is not None:
+                self._record.options.drainer.remove(self)
             if self._guarding is not None:
                 self._guarding.end()
 
@@ -173,8 +171,8 @@ class Connection:
         self._record.odd.overrun = overrun, now - clocks.ended
         after = Outcome.OVERSTAYED if overrun in (Overrun.USING, Overrun.CLEANUP) else Outcome.OUTLIVED
         self._end().app_overran(after)
-        if self._options.drainer is not None:
-            self._options.drainer.overran(self)
+        if self._record.options.drainer is not None:
+            self._record.options.drainer.overran(self)
 
     # For the drainer, see `drain.Drainable`
 

@@ -23,7 +23,7 @@ Send = Callable[[Message], Awaitable[None]]
 # has left, and no other connection is served. This is so on uvicorn 0.54.0 (sansio and wsproto), on hypercorn 0.18.0,
 # and on any server once the connection is over.
 BURST = 1024
-# Messages are counted in parts: CPython caches the integers up to 256, and makes an object of each larger one.
+# Messages are counted down in parts: CPython caches the integers up to 256, and makes an object of each larger one.
 PART = 256
 
 
@@ -35,7 +35,6 @@ class Outbox:
         tracker: knows whether the connection is open, and is notified of each step.
         inbox: is kept out of the server's `receive()` while a close is sent.
         record: is notified of sent messages, and of violations.
-        drops: discard a message that comes too late (O7); otherwise `send()` raises.
 
     Attributes:
         server_send: the server's `send()`.
@@ -52,23 +51,23 @@ class Outbox:
         "_lock",
         "_record",
         "_send_data",
-        "_stoppable_send",
         "_tracker",
         "server_error",
         "server_send",
     )
 
-    def __init__(self, send: Send, tracker: Tracker, inbox: Inbox, record: Record, drops: bool) -> None:
+    def __init__(self, send: Send, tracker: Tracker, inbox: Inbox, record: Record) -> None:
         self._tracker = tracker
         self._inbox = inbox
         self._record = record
-        self._drops = drops
-        self.server_send = self._send_data = self._stoppable_send = send
-        if record.options.limits.timed:
-            self._send_data = self._timed_send
-            self._stoppable_send = tracker.runtime.abandonable(send, self._must_be_open)
-        self._left_of_part = PART  # messages until the end of this part
+        self._drops: bool | None = None  # discard a message that comes too late (O7); `None` means not decided yet
+        self.server_send = self._send_data = send
+        # Messages of this part before its last one; `None` if sends have a limit, and are counted one by one.
+        self._left_of_part: int | None = PART - 1
         self._left_of_burst = BURST  # messages until other tasks get a turn, counted at the end of each part
+        if record.options.limits.timed:
+            self._left_of_part = None
+            self._send_data = tracker.runtime.abandonable(send, self._must_be_open)
         self._lock: anyio.Lock | None = None  # exists once there is a denial response, whose parts go out in order
         self._closing: Any = None  # the caller in the server's send() with the app's close
         self._finished = False  # the app has ended, and the final messages are out
@@ -92,11 +91,15 @@ class Outbox:
                     else type(message["bytes"]) is bytes and ("text" not in message or message["text"] is None)
                 )
             ):
-                self._left_of_part -= 1
-                if self._left_of_part:
+                left = self._left_of_part
+                if left:
+                    self._left_of_part = left - 1
                     return await self._send_data(message)
+                if left is None:
+                    return await self._send_in_time(message)
                 await self._send_data(message)
-                return await self._take_turns()
+                self._left_of_part = PART - 1
+                return await self._count(PART)
         except ClientDisconnected:
             raise
         except OSError as exc:
@@ -109,31 +112,40 @@ class Outbox:
         async with self._turn(self._lock):
             await self._send(message)
 
-    async def _timed_send(self, message: Message) -> None:
+    def _must_be_open(self) -> None:
+        if self._tracker.data is None:
+            raise self._over("the connection was ended before this could be sent")
+
+    async def _send_in_time(self, message: Message) -> None:
         """Send data, if `send_timeout` or `idle_timeout` is set."""
         if self._inbox.turns.notice:
             self._inbox.noticed()
-        runtime, sends = self._tracker.runtime, self._tracker.deadlines.sends
+        runtime, deadlines = self._tracker.runtime, self._tracker.deadlines
         caller = runtime.caller()
-        sends[caller] = inf
+        alone = deadlines.sender is None
+        if alone:
+            deadlines.sender, deadlines.since = caller, inf
+        else:
+            deadlines.others[caller] = inf
         try:
-            await self._stoppable_send(message)
+            await self._send_data(message)
         except BaseException as exc:
             if runtime.interrupted(caller, exc):
                 self._tracker.app_knows()
                 raise self._over("the connection was ended while this was being sent") from None
             raise
         finally:
-            del sends[caller]
+            if alone:
+                deadlines.sender = None
+            else:
+                del deadlines.others[caller]
+        self._left_of_burst -= 1
+        if self._left_of_burst <= 0:
+            await self._count(0)
 
-    def _must_be_open(self) -> None:
-        if self._tracker.data is None:
-            raise self._over("the connection was ended before this could be sent")
-
-    async def _take_turns(self) -> None:
-        """Let other tasks run, at the end of a burst."""
-        self._left_of_part = PART
-        self._left_of_burst -= PART
+    async def _count(self, messages: int) -> None:
+        """Count messages, and let other tasks run at the end of a burst."""
+        self._left_of_burst -= messages
         if self._left_of_burst <= 0:
             self._left_of_burst = BURST
             await anyio.lowlevel.checkpoint()
@@ -180,7 +192,7 @@ class Outbox:
                 if closes:
                     await self._send_close(part)
                 elif part["type"] == SEND:
-                    await self._send_data(part)
+                    await (self._send_in_time if self._left_of_part is None else self._send_data)(part)
                 else:
                     await self.server_send(part)
             except ClientDisconnected:
@@ -234,14 +246,14 @@ class Outbox:
 
     async def _too_late(self, text: str, cause: OSError | None = None) -> None:
         """Discard a message that comes when the connection is over, or raise (O7)."""
+        if self._drops is None:
+            self._drops = self._record.options.drops_after_end(self._record.scope)
         self._record.note_too_late(text, dropped=self._drops)
         self._tracker.app_uses()
         if not self._drops:
             self._tracker.app_knows()
             raise self._over(text) from cause
-        self._left_of_part -= 1
-        if self._left_of_part <= 0:
-            await self._take_turns()
+        await self._count(1)
 
     async def _left(self, exc: OSError, *, closes: bool = False) -> None:
         """Note that the server's `send()` raised because the client has left."""
@@ -266,7 +278,7 @@ class Outbox:
 
     def interrupt(self) -> None:
         """End every `send()` of data that has a limit, whether it is stuck or not."""
-        for caller in self._tracker.deadlines.sends:
+        for caller in self._tracker.deadlines.senders:
             self._tracker.runtime.interrupt(caller)
 
     def interrupt_close(self) -> None:
@@ -287,7 +299,7 @@ class Outbox:
 
     def stop(self) -> None:
         """Drop the references to this object, now that the app has ended."""
-        self._send_data = self._stoppable_send = self.server_send
+        self._send_data = self.server_send
 
     def finish(self) -> None:
         """Send nothing more: the final messages are out."""

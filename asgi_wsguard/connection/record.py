@@ -27,6 +27,7 @@ LONGEST_NOTED = 500  # what it sent is in the text, and may be what a client has
 DENIALS = (Outcome.DENIED, Outcome.REFUSED)
 # The app was not called, so no line of it is at fault. Skipping the search saves time when there are many of these.
 NOT_CALLED = (Outcome.MAX_CONNECTIONS, Outcome.TURNED_AWAY)
+PLAIN_ACCEPT: Message = {}  # shared, as most connections have no subprotocol
 
 
 class End(NamedTuple):
@@ -106,7 +107,7 @@ class Record:
         self._app = app
         self.scope = scope
         self._tracker = tracker
-        self._accept: Message | None = None  # what the app accepted with
+        self._accept: Message | None = None  # what the app accepted with, without its headers
         self._final: Message | None = None  # what the app closed or denied with
         self._found_route: str | None = None  # kept, since observers must get the same route at accept and at the end
         self._oddities = NOTHING_ODD  # most connections have none, and share this
@@ -148,7 +149,8 @@ class Record:
         """Note what the server has taken of the app's."""
         kind = message["type"]
         if kind == ACCEPT:
-            self._accept = message
+            subprotocol = message.get("subprotocol")
+            self._accept = PLAIN_ACCEPT if subprotocol is None else {"subprotocol": subprotocol}
             # A server may take long for an accept. After the report, no observer would count this connection down.
             if self.options.observers.count_open and not self._reported:
                 self.options.observers.count("opened", self.route)

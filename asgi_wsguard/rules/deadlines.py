@@ -37,9 +37,6 @@ SOON = 1.0
 EARLY = 0.001
 
 
-_NONE: dict[Any, float] = {}
-
-
 @dataclass(frozen=True)
 class Limits:
     """The timeouts of the options, in seconds; `inf` disables one.
@@ -186,15 +183,18 @@ class AfterEnd:
 class Deadlines:
     """When things happened on one connection, in seconds of the event loop's time; `inf` is not yet."""
 
-    __slots__ = ("_after_end", "_told", "active", "began", "ended", "limits", "opened", "sends")
+    __slots__ = ("_after_end", "_others", "_told", "active", "began", "ended", "limits", "opened", "sender", "since")
 
     def __init__(self, limits: Limits, now: float) -> None:
         self.limits = limits
         self.began = self.active = now
         """`active` is a time at or after the last message in either direction."""
         self.opened = self.ended = inf
-        self.sends: dict[Any, float] = {} if limits.timed else _NONE
-        """The callers in `send()`, and since when; `inf` means since the last check."""
+        self.sender: Any = None
+        """The caller in `send()`, where that has a limit. If there are several, it is the first."""
+        self.since = inf
+        """Since when it is there; `inf` means since the last check."""
+        self._others: dict[Any, float] | None = None
         self._told = inf
         self._after_end: AfterEnd | None = None
 
@@ -206,6 +206,18 @@ class Deadlines:
             if self._told != inf:
                 self._after_end.told(self._told)
         return self._after_end
+
+    @property
+    def others(self) -> dict[Any, float]:
+        """The other callers in `send()`, and since when. On most connections there never is one."""
+        if self._others is None:
+            self._others = {}
+        return self._others
+
+    @property
+    def senders(self) -> list[Any]:
+        """All callers in `send()`."""
+        return [caller for caller in (self.sender, *(self._others or ())) if caller is not None]
 
     def told(self, now: float) -> None:
         """Note that the app knows from now on that the connection is over, if it is."""
@@ -224,7 +236,7 @@ class Deadlines:
             return EndReason.HANDSHAKE_TIMEOUT if self.began + limits.handshake_timeout <= now else None
         if self.opened + limits.max_lifetime <= now:
             return EndReason.MAX_LIFETIME
-        if any(since + limits.send_timeout <= now for since in self.sends.values()):
+        if self._sends_since() + limits.send_timeout <= now:
             return EndReason.SEND_TIMEOUT
         return EndReason.IDLE_TIMEOUT if self.active + limits.idle_timeout <= now else None
 
@@ -239,7 +251,7 @@ class Deadlines:
             self.opened + limits.max_lifetime,
             self.active + limits.idle_timeout,
             now + limits.idle_timeout / PARTS,
-            now + limits.send_timeout / PARTS if self.sends else inf,
+            now + limits.send_timeout / PARTS if self.senders else inf,
         )
 
     def follow(self, state: State, now: float) -> None:
@@ -258,6 +270,13 @@ class Deadlines:
 
     def checked(self, now: float) -> None:
         """Note a check: a send that was not in flight at the last check counts from now on."""
-        for caller, since in self.sends.items():
+        if self.since == inf:
+            self.since = now
+        for caller, since in (self._others or {}).items():
             if since == inf:
-                self.sends[caller] = now
+                self.others[caller] = now
+
+    def _sends_since(self) -> float:
+        """Return since when the first of the calls of `send()` is there; `inf` if there is none."""
+        first = inf if self.sender is None else self.since
+        return min([first, *self._others.values()]) if self._others else first
