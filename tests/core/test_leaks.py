@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import anyio
 import anyio.lowlevel
@@ -18,16 +18,10 @@ from harness.kinds import ERRORS, KINDS, Ahead, echoes, serve, told
 from harness.kinds import nobody_keeps_the_log as nobody_keeps_the_log
 from harness.timed import TIMEOUTS, Timed
 
+pytestmark = pytest.mark.usefixtures("small_heap")  # nothing older is counted
+
 CONNECTIONS = 300
 AT_ONCE = 100
-
-
-@pytest.fixture(autouse=True)
-def _only_what_is_new() -> Iterator[None]:
-    """Hide from the collector what is older than the test, so that it is quick, and nothing older is counted."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 async def census() -> tuple[Counter[type], int]:
