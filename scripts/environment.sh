@@ -2,6 +2,8 @@
 # shellcheck shell=bash
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# Set in many container images. Without bytecode, each interpreter compiles all that it imports, and the tests start hundreds.
+unset PYTHONDONTWRITEBYTECODE
 
 # environment NAME INSTALL-ARGUMENT...: sets $python to an interpreter that has all of these installed.
 # It is made with $PYTHON, or else the newest Python, kept in .cache/, and made again when pyproject.toml changes.

@@ -178,6 +178,25 @@ async def test_h13_a_task_left_behind_is_not_heard_of(log: Log) -> None:
     assert log.lines() == []
 
 
+@in_virtual_time
+async def test_h13_a_task_left_behind_gets_the_disconnect_once() -> None:
+    got: list[str] = []
+
+    async def listen(receive: Receive) -> None:
+        while True:
+            got.append((await receive())["type"])
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await receive()
+        outside.start_soon(listen, receive)
+
+    async with anyio.create_task_group() as outside:
+        await serve_on(app, Timed())
+        await anyio.sleep(60)
+        outside.cancel_scope.cancel()
+    assert got == [DISCONNECT]
+
+
 @pytest.mark.parametrize(("option", "done"), [("raise", "refused with ClientDisconnected"), ("drop", "discarded")])
 @in_virtual_time
 async def test_o6_sends_after_its_own_close(log: Log, option: str, done: str) -> None:

@@ -17,8 +17,8 @@ from starlette.exceptions import HTTPException
 
 from asgi_wsguard import ClientDisconnected, DenialResponse, ProtocolViolation, WebSocketGuardMiddleware
 from asgi_wsguard.report import lines
-from asgi_wsguard.rules.lifecycle import Lifecycle
-from asgi_wsguard.rules.states import State
+from asgi_wsguard.rules.lifecycle import FinalMessages, Lifecycle
+from asgi_wsguard.rules.states import EndReason, State
 from asgi_wsguard.testing import StrictServer
 from harness.messages import ACCEPT, BODY, TEXT
 
@@ -283,6 +283,13 @@ def test_h9_a_denial_that_was_cancelled_where_the_server_has_no_response() -> No
     after = rules.state
     rules.failed(before, after, 0, refused=False)
     assert rules.state is after is State.DISCARDING
+
+
+def test_a_limit_that_expires_as_the_client_leaves_undoes_nothing() -> None:
+    rules = Lifecycle((), can_deny=True, strict=False, denial=DenialResponse())
+    rules.left()
+    assert rules.settle(EndReason.HANDSHAKE_TIMEOUT) == FinalMessages()
+    assert rules.state is State.LEFT
 
 
 @pytest.mark.anyio

@@ -105,9 +105,9 @@ class Contract:
 
 
 class App:
-    """Sends the messages, ends as told, and remembers what it saw."""
+    """Sends the messages, ends as told, and remembers what it saw. One after the other runs behind the same guard."""
 
-    def __init__(self, names: Sequence[str], ending: str, scope: anyio.CancelScope) -> None:
+    def begin(self, names: Sequence[str], ending: str, scope: anyio.CancelScope) -> None:
         self.names = names
         self.ending = ending
         self.scope = scope
@@ -138,7 +138,9 @@ class App:
             await anyio.sleep_forever()
 
 
-async def check(names: Sequence[str], ending: str, *, denial_extension: bool, strict: bool) -> None:
+async def check(
+    app: App, guarded: Any, names: Sequence[str], ending: str, *, denial_extension: bool, strict: bool
+) -> None:
     contract = Contract(denial_extension=denial_extension, strict=strict)
     expected = []
     for name in names:
@@ -153,9 +155,9 @@ async def check(names: Sequence[str], ending: str, *, denial_extension: bool, st
     server = StrictServer("/ws", subprotocols=OFFERED, denial_extension=denial_extension)
     error: BaseException | None = None
     with anyio.CancelScope() as scope:
-        app = App(names, ending, scope)
+        app.begin(names, ending, scope)
         try:
-            await server.run(WebSocketGuardMiddleware(app, strict=strict))
+            await server.run(guarded)
         except BaseException as exc:
             error = exc
             if ending == "cancelled":
@@ -191,10 +193,12 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("denial_extension", [True, False], ids=["denial", "no denial"])
 async def test_every_short_sequence(denial_extension: bool, strict: bool) -> None:
     before = copy.deepcopy(MESSAGES)
+    app = App()
+    guarded = WebSocketGuardMiddleware(app, strict=strict)
     for names in sequences(denial_extension=denial_extension, strict=strict):
         for ending in ENDINGS:
             try:
-                await check(names, ending, denial_extension=denial_extension, strict=strict)
+                await check(app, guarded, names, ending, denial_extension=denial_extension, strict=strict)
             except AssertionError as exc:
                 raise AssertionError(f"the app sent {names}, then: {ending}\n{exc}") from exc
     assert before == MESSAGES  # what the app sends stays the app's

@@ -21,20 +21,29 @@ TOLD = ("Traceback", "Exception ignored", "was destroyed", "never awaited", "nev
 TESTS = Path(__file__).parents[1]
 
 
-def ends(how: str, kind: str) -> tuple[int, Counter[str]]:
-    """Return the status of a program that ends in this way, and how often it says each of these."""
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder with what the programs left."""
+    folder = tmp_path_factory.mktemp("ended")
     # Deprecations are not the point: of anyio's or trio's, they depend on what is called first.
-    command = [sys.executable, "-X", "dev", "-W", "ignore::DeprecationWarning", "-m", "harness.shutdown", how, kind]
+    options = ["-X", "dev", "-W", "ignore::DeprecationWarning"]
+    command = [sys.executable, *options, "-m", "harness.shutdown", str(folder), *HOW]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(TESTS), str(TESTS.parent)))}
-    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=30)
-    assert ended.stdout == "open\n", ended.stderr
-    return ended.returncode, Counter({text: ended.stderr.count(text) for text in TOLD})
+    subprocess.run(command, env=env, check=True, timeout=120)
+    return folder
+
+
+def left(folder: Path, name: str) -> tuple[int, Counter[str]]:
+    """Return the status of a program, and how often it says each of these."""
+    status, out, err = (Path(folder, f"{name}.{kind}").read_text() for kind in ("status", "stdout", "stderr"))
+    assert out == "open\n", err
+    return int(status), Counter({text: err.count(text) for text in TOLD})
 
 
 @pytest.mark.parametrize("how", HOW)
-def test_e7_at_the_end_of_the_interpreter(how: str) -> None:
-    status, told = ends(how, "bare")
-    guarded = ends(how, "guarded")
+def test_e7_at_the_end_of_the_interpreter(ended: Path, how: str) -> None:
+    status, told = left(ended, f"{how} bare")
+    guarded = left(ended, f"{how} guarded")
     assert (guarded[0], guarded[1] - told) == (status, Counter())
 
 

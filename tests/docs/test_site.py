@@ -100,15 +100,17 @@ def test_every_page_is_whole(page: Page, site: Site) -> None:
     page.on("request", lambda request: asked.append(request.url))
     page.on("response", lambda response: amiss.append(response.url) if response.status >= 400 else None)
     page.on("pageerror", lambda error: amiss.append(str(error)))
-    for width in (1280, 390):  # a desktop's and a phone's
-        page.set_viewport_size({"width": width, "height": 844})
-        for name in site.pages:
-            page.goto(f"{name}/")
+    widths = [1280, 390]  # a desktop's and a phone's
+    for name in site.pages:
+        page.goto(f"{name}/")
+        for width in widths:
+            page.set_viewport_size({"width": width, "height": 844})
             amiss += [f"{name} breaks {word}" for word in page.evaluate(BROKEN_WORDS)]
             try:  # what stands at the side of the page slides out of sight when the width changes
                 page.wait_for_function("document.scrollingElement.scrollWidth <= window.innerWidth", timeout=10_000)
             except TimeoutError:
                 amiss.append(f"{name} is wider than {width}")
+        widths.reverse()  # the next page loads at this width
     assert amiss == []
     assert [url for url in asked if not url.startswith((site.url, "data:", "blob:"))] == []
 

@@ -11,7 +11,7 @@ import trio
 
 # `HYPOTHESIS_PROFILE=explore pytest tests/core` tries more, and different, examples each time; `brief` tries few.
 _SAME = {"deadline": None, "report_multiple_bugs": False, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
-hypothesis.settings.register_profile("same", derandomize=True, database=None, max_examples=400, **_SAME)
+hypothesis.settings.register_profile("same", derandomize=True, database=None, max_examples=200, **_SAME)
 hypothesis.settings.register_profile("brief", derandomize=True, database=None, max_examples=40, **_SAME)
 hypothesis.settings.register_profile("explore", max_examples=8_000, **_SAME)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))

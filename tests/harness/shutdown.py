@@ -1,11 +1,18 @@
-"""A program that ends while websockets are open: `python -m harness.shutdown HOW bare|guarded`."""
+"""Programs that end while websockets are open: `python -m harness.shutdown FOLDER HOW...` runs each bare and guarded.
+
+Each is a fork of one interpreter that has imported everything, and ends as that would. What it prints and its status
+are in the folder.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 import signal
 import sys
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, Callable, NoReturn
 
 import anyio
@@ -137,5 +144,21 @@ def main(how: str, kind: str) -> None:
         asyncio.run(on_asyncio(how, kind))
 
 
+def fork_into(name: Path) -> bool:
+    """Return `True` in a fork that writes to files of this name; in the parent, wait for it."""
+    if not (child := os.fork()):
+        for stream in (sys.stdout, sys.stderr):
+            with open(f"{name}.{stream.name[1:-1]}", "wb") as file:
+                os.dup2(file.fileno(), stream.fileno())
+        return True
+    _, status = os.waitpid(child, 0)
+    Path(f"{name}.status").write_text(str(os.waitstatus_to_exitcode(status)))
+    return False
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also in the background of a shell, which ignores it
+    for how, kind in itertools.product(sys.argv[2:], ("bare", "guarded")):
+        if fork_into(Path(sys.argv[1], f"{how} {kind}")):
+            main(how, kind)
+            break  # and the interpreter ends

@@ -7,6 +7,8 @@ import pytest
 from benchmarks.__main__ import PARTS
 from benchmarks.middlewares import OURS, SERVED
 
+pytestmark = pytest.mark.usefixtures("small_heap")  # some look at all objects again and again
+
 TINY = {
     "echo": {"rounds": 1, "echoes": 2},
     "connection": {"rounds": 1, "connections": 2, "handshakes": 2},

@@ -9,6 +9,8 @@ import pytest
 
 from asgi_wsguard import WebSocketGuardMiddleware
 
+pytestmark = pytest.mark.usefixtures("small_heap")  # each run collects garbage again and again
+
 APPS = """
 import asyncio
 import logging
