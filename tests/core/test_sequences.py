@@ -18,12 +18,14 @@ import pytest
 from asgi_wsguard import ClientDisconnected, ProtocolViolation, WebSocketGuardMiddleware
 from asgi_wsguard.testing import Client, Denial, StrictServer
 from harness.apps import AppError
+from harness.backends import PROFILE
 from harness.messages import APP_HEADERS, MESSAGES, OFFERED
 
 pytestmark = pytest.mark.anyio
 
 CRASH = "Internal Server Error"
 TEXT_PLAIN = [(b"content-type", b"text/plain; charset=utf-8")]
+LONGEST = 3 if PROFILE == "brief" else 4
 ENDINGS = ("return", "raise", "cancelled", "let out")
 
 
@@ -172,7 +174,7 @@ async def check(
 
 def sequences(*, denial_extension: bool, strict: bool) -> Iterator[tuple[str, ...]]:
     """All of up to three messages, and those of four of which at most one is refused."""
-    for length in range(5):
+    for length in range(LONGEST + 1):
         for names in itertools.product(MESSAGES, repeat=length):
             if length <= 3 or refused(names, denial_extension, strict) <= 1:
                 yield names

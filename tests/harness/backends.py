@@ -14,7 +14,8 @@ _SAME = {"deadline": None, "report_multiple_bugs": False, "suppress_health_check
 hypothesis.settings.register_profile("same", derandomize=True, database=None, max_examples=200, **_SAME)
 hypothesis.settings.register_profile("brief", derandomize=True, database=None, max_examples=40, **_SAME)
 hypothesis.settings.register_profile("explore", max_examples=8_000, **_SAME)
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "same")
+hypothesis.settings.load_profile(PROFILE)
 
 # Trio shuffles its tasks, so hypothesis has to control its random generator.
 trio._core._run._ALLOW_DETERMINISTIC_SCHEDULING = True
