@@ -80,9 +80,10 @@ def test_each_event_loop_has_timers_of_its_own() -> None:
             await asyncio.sleep(0)
         assert noting[loop].calls
 
-    for run in (timer, fired):
-        for loop in (first, second):
-            loop.run_until_complete(run(loop))
+    for loop in (first, second):
+        loop.run_until_complete(timer(loop))
+    for loop in (second, first):
+        loop.run_until_complete(fired(loop))
     for loop in (first, second):
         loop.close()
 
