@@ -141,14 +141,17 @@ class Outbox:
                 del deadlines.others[caller]
         self._left_of_burst -= 1
         if self._left_of_burst <= 0:
-            await self._count(0)
+            await self._take_turns()
 
     async def _count(self, messages: int) -> None:
-        """Count messages, and let other tasks run at the end of a burst."""
         self._left_of_burst -= messages
         if self._left_of_burst <= 0:
-            self._left_of_burst = BURST
-            await anyio.lowlevel.checkpoint()
+            await self._take_turns()
+
+    async def _take_turns(self) -> None:
+        """Let other tasks run, at the end of a burst."""
+        self._left_of_burst = BURST
+        await anyio.lowlevel.checkpoint()
 
     # One step of the lifecycle
 

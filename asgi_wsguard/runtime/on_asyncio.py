@@ -14,12 +14,10 @@ from weakref import ref
 
 import anyio
 
-from .timers import Timed, Timer, Timers
+from .timers import SharedTimer, Timed, Timers
 
 # Most servers take a message without waiting. An eager task is then done at once, and is never scheduled.
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-# uvloop's timers count in whole milliseconds, and may fire this many seconds early.
-EARLY = 0.001
 # Marks the guard's own cancellations before Python 3.11, which counts the cancellations of a task.
 MARK = "asgi_wsguard"
 _COUNTED = hasattr(asyncio.Task, "uncancel")
@@ -47,11 +45,11 @@ class AsyncioRuntime:
     def now(self) -> float:
         return self._loop.time()
 
-    def call_at(self, when: float, timed: Timed) -> Timer:
-        alarm = None if _latest is None else _latest()
-        if alarm is None or alarm.loop is not self._loop:
-            alarm = Alarm(self._loop)
-        return alarm.call_at(when, timed)
+    def call_at(self, when: float, timed: Timed) -> asyncio.TimerHandle:
+        return self._loop.call_at(when, timed.on_timer)
+
+    def call_late(self, when: float, timed: Timed) -> SharedTimer:
+        return _alarm_of(self._loop).call_at(when, timed)
 
     def start(self, call: Callable[[], Coroutine[Any, Any, None]], over: Callable[[], None]) -> asyncio.Task[None]:
         task = asyncio.Task(call(), loop=self._loop)  # whatever the loop's task factory is
@@ -124,43 +122,54 @@ class AsyncioRuntime:
         return None if _is_ours(exc) and others <= self._before else exc
 
 
-class Alarm:
-    """The timers of an event loop. Its one timer of the event loop's own is not cancelled with the last of them."""
+class _Alarm:
+    """The shared timers of an event loop, by one timer of the loop's own, which is cancelled when none is left."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        global _latest
-        _latest = ref(self)
         self.loop = loop
-        self.timers = Timers()
+        self._timers = Timers(self._unset)
         self._handle: asyncio.TimerHandle | None = None
         self._rings_at = inf
 
-    def call_at(self, when: float, timed: Timed) -> Timer:
-        timer = self.timers.add(when, timed)
+    def call_at(self, when: float, timed: Timed) -> SharedTimer:
+        timer = self._timers.add(when, timed)
         if when < self._rings_at:
             self._set(when)
         return timer
 
     def _set(self, when: float) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
+        self._unset()
         self._rings_at = when
         self._handle = self.loop.call_at(when, self._ring, context=Context())
 
-    def _ring(self) -> None:
+    def _unset(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
         self._handle, self._rings_at = None, inf
-        now = self.loop.time() + EARLY
-        timer = self.timers.due(now)
+
+    def _ring(self) -> None:
+        now = max(self._rings_at, self.loop.time())  # uvloop's timers may fire up to a millisecond early
+        self._handle, self._rings_at = None, inf
+        timer = self._timers.due(now)
         while timer is not None:
             # By the event loop, which reports what one of them raises, and goes on.
             self.loop.call_soon(timer.fire, context=timer.context)
-            timer = self.timers.due(now)
-        if self.timers.next != inf:
-            self._set(self.timers.next)
+            timer = self._timers.due(now)
+        if self._timers.next != inf:
+            self._set(self._timers.next)
 
 
 # The one that was made last, as most processes have one event loop; another one only costs a timer more.
-_latest: ref[Alarm] | None = None
+_latest: ref[_Alarm] | None = None
+
+
+def _alarm_of(loop: asyncio.AbstractEventLoop) -> _Alarm:
+    global _latest
+    alarm = None if _latest is None else _latest()
+    if alarm is None or alarm.loop is not loop:
+        alarm = _Alarm(loop)
+        _latest = ref(alarm)  # another thread, with another event loop, may look at it from now on
+    return alarm
 
 
 def starter(loop: asyncio.AbstractEventLoop) -> Callable[[Callable[[], Coroutine[Any, Any, None]]], object]:

@@ -1,4 +1,4 @@
-"""The timers of one event loop. All of them need only one timer of the event loop itself, which costs far more."""
+"""Timers that share one timer of the event loop, which has several objects, and memory of the loop's own, for each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Timed(Protocol):
         """Do what is due."""
 
 
-class Timer:
+class SharedTimer:
     """A call of `on_timer` at a time, in the context variables that it was set with."""
 
     __slots__ = ("_timed", "_timers", "context", "when")
@@ -29,7 +29,7 @@ class Timer:
         self.when = when
         self.context: Context | None = copy_context()
 
-    def __lt__(self, other: Timer) -> bool:
+    def __lt__(self, other: SharedTimer) -> bool:
         return self.when < other.when
 
     @property
@@ -51,12 +51,8 @@ class Timer:
             timed.on_timer()
 
 
-def _nothing() -> None:
-    """Do nothing."""
-
-
 class Timers:
-    """The timers of one event loop, by their times.
+    """The shared timers of one event loop, by their times.
 
     Args:
         emptied: called when none is left.
@@ -64,9 +60,9 @@ class Timers:
 
     __slots__ = ("_emptied", "_heap", "waiting")
 
-    def __init__(self, emptied: Callable[[], None] = _nothing) -> None:
+    def __init__(self, emptied: Callable[[], None]) -> None:
         self._emptied = emptied
-        self._heap: list[Timer] = []
+        self._heap: list[SharedTimer] = []
         self.waiting = 0
         """The number of timers that are not cancelled."""
 
@@ -75,14 +71,14 @@ class Timers:
         """The time of the first one; `inf` if there is none."""
         return self._heap[0].when if self._heap else inf
 
-    def add(self, when: float, timed: Timed) -> Timer:
+    def add(self, when: float, timed: Timed) -> SharedTimer:
         """Set a timer."""
-        timer = Timer(self, when, timed)
+        timer = SharedTimer(self, when, timed)
         heapq.heappush(self._heap, timer)
         self.waiting += 1
         return timer
 
-    def due(self, now: float) -> Timer | None:
+    def due(self, now: float) -> SharedTimer | None:
         """Take out the first one that is due by now; `None` if there is none."""
         while self._heap and (self._heap[0].when <= now or not self._heap[0].waits):
             timer = heapq.heappop(self._heap)

@@ -251,6 +251,36 @@ async def test_o15_several_sends_are_stuck(data: Any) -> None:
 
 
 @in_virtual_time
+async def test_o15_one_send_is_stuck_beside_others() -> None:
+    """Whichever of them was first."""
+
+    class Slow(Timed):
+        async def send(self, message: Any) -> None:
+            await super().send(message)
+            if "bytes" in message:
+                await anyio.sleep_forever()
+            await anyio.sleep(1)
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        async def push(when: float) -> None:
+            await anyio.sleep_until(when)
+            with contextlib.suppress(ClientDisconnected):
+                await send({"type": "websocket.send", "bytes": b"stuck"})
+
+        async with anyio.create_task_group() as group:
+            await send(ACCEPT)
+            group.start_soon(push, anyio.current_time() + 0.5)
+            with contextlib.suppress(ClientDisconnected):
+                while True:
+                    await send(TEXT)
+            group.cancel_scope.cancel()
+
+    server = await serve(app, server=Slow(), send_timeout=4)
+    assert server.client.close_code == 1008
+    assert 5 <= server.ended_at <= 7
+
+
+@in_virtual_time
 async def test_o15_a_client_that_reads_slowly() -> None:
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         await send(ACCEPT)

@@ -40,10 +40,11 @@ def left(folder: Path, name: str) -> tuple[int, Counter[str]]:
     return int(status), Counter({text: err.count(text) for text in TOLD})
 
 
+@pytest.mark.parametrize("kind", ["guarded", "limited"])
 @pytest.mark.parametrize("how", HOW)
-def test_e7_at_the_end_of_the_interpreter(ended: Path, how: str) -> None:
+def test_e7_at_the_end_of_the_interpreter(ended: Path, how: str, kind: str) -> None:
     status, told = left(ended, f"{how} bare")
-    guarded = left(ended, f"{how} guarded")
+    guarded = left(ended, f"{how} {kind}")
     assert (guarded[0], guarded[1] - told) == (status, Counter())
 
 

@@ -22,8 +22,6 @@ import anyio.to_thread
 import trio
 import trio.testing
 
-from asgi_wsguard.runtime.on_asyncio import Alarm
-
 # Seconds. A test that takes longer would hang.
 FOR_EVER = 3600.0
 # After this many steps without a pause, a task counts as spinning, and time passes. It may be the app, or an older
@@ -155,16 +153,10 @@ class Asyncio:
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         # Without what is about to run: a worker thread may report its end at any time.
         timers = self._loop._scheduled  # type: ignore[attr-defined]
-        return tasks + [timer for timer in timers if not (timer.cancelled() or _rings_for_none(timer))]
+        return tasks + [timer for timer in timers if not timer.cancelled()]
 
     def hold(self, delta: int) -> None:
         self._loop.held += delta
-
-
-def _rings_for_none(timer: asyncio.TimerHandle) -> bool:
-    """Return whether this is the guard's timer for all connections, which it leaves set when the last one ends."""
-    alarm = getattr(timer._callback, "__self__", None)  # type: ignore[attr-defined]
-    return isinstance(alarm, Alarm) and not alarm.timers.waiting
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

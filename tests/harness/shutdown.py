@@ -1,4 +1,4 @@
-"""Programs that end while websockets are open: `python -m harness.shutdown FOLDER HOW...` runs each bare and guarded.
+"""Programs that end while websockets are open: `python -m harness.shutdown FOLDER HOW...` runs each in each kind.
 
 Each is a fork of one interpreter that has imported everything, and ends as that would. What it prints and its status
 are in the folder.
@@ -72,11 +72,8 @@ class Server:
 
     def connections(self, kind: str) -> list[Coroutine[Any, Any, None]]:
         """Return the websockets, to be awaited."""
-        options = {**LIMITS, "drainer": Drainer()} if kind == "limited" else {}
-        self._awaited = len(APPS)
-        apps: list[Any] = [WebSocketGuardMiddleware(app, **LIMITS, drainer=DRAINER) for app in APPS]
-        if kind == "bare":
-            self._awaited, apps = 2, list(APPS)
+        self._awaited = 2 if kind == "bare" else len(APPS)
+        options = {**LIMITS, "drainer": DRAINER} if kind == "limited" else {}
         apps: list[Any] = [app if kind == "bare" else WebSocketGuardMiddleware(app, **options) for app in APPS]
         return [app({"type": "websocket", "path": "/"}, self._receive(), self._send) for app in apps]
 
@@ -158,7 +155,7 @@ def fork_into(name: Path) -> bool:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also in the background of a shell, which ignores it
-    for how, kind in itertools.product(sys.argv[2:], ("bare", "guarded")):
+    for how, kind in itertools.product(sys.argv[2:], ("bare", "guarded", "limited")):
         if fork_into(Path(sys.argv[1], f"{how} {kind}")):
             main(how, kind)
             break  # and the interpreter ends
