@@ -29,7 +29,7 @@ class AppExit(NamedTuple):
     other: str | None = None
 
 
-def read_exit(exc: BaseException, lifecycle: Lifecycle, server_error: OSError | None) -> AppExit:
+def read_exit(exc: BaseException, lifecycle: Lifecycle, server_error: BaseException | None) -> AppExit:
     """Read the exception an app ended with.
 
     Args:

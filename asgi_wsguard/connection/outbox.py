@@ -10,6 +10,7 @@ from typing import Any, Callable
 import anyio
 import anyio.lowlevel
 
+from .. import integrations
 from ..exceptions import ClientDisconnected, ProtocolViolation
 from ..rules.messages import CLOSE, SEND, Message, disconnect_after
 from ..rules.states import CLOSED, DENIED, HELD, OVER, State
@@ -71,7 +72,7 @@ class Outbox:
         self._lock: anyio.Lock | None = None  # exists once there is a denial response, whose parts go out in order
         self._closing: Any = None  # the caller in the server's send() with the app's close
         self._finished = False  # the app has ended, and the final messages are out
-        self.server_error: OSError | None = None
+        self.server_error: BaseException | None = None
 
     async def send(self, message: Message) -> None:
         """Send a message from the app, if it may be sent by now.
@@ -102,7 +103,9 @@ class Outbox:
                 return await self._count(PART)
         except ClientDisconnected:
             raise
-        except OSError as exc:
+        except (OSError, RuntimeError) as exc:
+            if not integrations.client_has_left(exc):
+                raise
             return await self._left(exc)
         except KeyError:
             if "type" in message and (message.get("text") is not None or message.get("bytes") is not None):
@@ -200,9 +203,9 @@ class Outbox:
                     await self.server_send(part)
             except ClientDisconnected:
                 raise
-            except OSError as exc:
-                return await self._left(exc, closes=closes)
             except BaseException as exc:
+                if integrations.client_has_left(exc):
+                    return await self._left(exc, closes=closes)
                 refused = isinstance(exc, Exception)
                 self._tracker.lifecycle.failed(before, after, sent, refused=refused)
                 self._tracker.sync_state()
@@ -247,7 +250,7 @@ class Outbox:
         """Return the error for a message that comes when the connection is over."""
         return ClientDisconnected(text, self._record.path, self._tracker.lifecycle)
 
-    async def _too_late(self, text: str, cause: OSError | None = None) -> None:
+    async def _too_late(self, text: str, cause: BaseException | None = None) -> None:
         """Discard a message that comes when the connection is over, or raise (O7)."""
         if self._drops is None:
             self._drops = self._record.options.drops_after_end(self._record.scope)
@@ -258,9 +261,9 @@ class Outbox:
             raise self._over(text) from cause
         await self._count(1)
 
-    async def _left(self, exc: OSError, *, closes: bool = False) -> None:
+    async def _left(self, exc: BaseException, *, closes: bool = False) -> None:
         """Note that the server's `send()` raised because the client has left."""
-        if self._record.options.send_after_end != "drop":
+        if isinstance(exc, OSError) and self._record.options.send_after_end != "drop":
             self._drops = False  # the server does raise, whatever its ASGI version promises
         self.server_error = exc
         self._tracker.left()

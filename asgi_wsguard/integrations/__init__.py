@@ -37,6 +37,17 @@ def is_disconnect(exc: BaseException, *, left: bool) -> bool:
         return False
 
 
+def client_has_left(exc: BaseException) -> bool:
+    """Return whether an exception of the server's `send()` only says that the client has left."""
+    if isinstance(exc, OSError):  # as the ASGI specification asks for since 2.4
+        return True
+    if "autobahn.exception" not in sys.modules:
+        return False
+    from . import daphne
+
+    return daphne.client_has_left(exc)
+
+
 def route(app: object, path: str) -> str:
     """Return the template of the path for an app whose framework does not put it into the scope."""
     found = ""

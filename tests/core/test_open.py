@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -145,6 +146,42 @@ async def test_o7_the_send_that_finds_out() -> None:
     result = await serve(app, server)
     assert result.server.sent == [ACCEPT, TEXT]
     assert result.error is None
+
+
+class Disconnected(RuntimeError):
+    """As autobahn's."""
+
+
+class OnAutobahn(StrictServer):
+    """Like daphne, when autobahn knows that the client has left, and daphne does not yet."""
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self.client.left:
+            raise Disconnected
+
+
+@pytest.mark.parametrize(("known", "last"), [(True, TEXT), (True, CLOSE), (False, TEXT)])
+async def test_o7_the_send_that_finds_out_on_daphne(
+    log: Log, monkeypatch: pytest.MonkeyPatch, known: bool, last: Any
+) -> None:
+    """It discards, as daphne does a moment later."""
+    module = ModuleType("autobahn.exception")
+    module.Disconnected = Disconnected if known else KeyError  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "autobahn", ModuleType("autobahn"))
+    monkeypatch.setitem(sys.modules, "autobahn.exception", module)
+    server = OnAutobahn("/ws", raise_when_gone=False)
+    server.scope["asgi"]["spec_version"] = "2.3"
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await sending(ACCEPT)(scope, receive, send)
+        server.client_leaves(1001)
+        await send(last)
+        await send(last)
+
+    result = await serve(app, server)
+    assert type(result.error) is (type(None) if known else Disconnected)
+    assert (log.lines() == []) is known
 
 
 async def test_o6_sends_after_its_own_close() -> None:

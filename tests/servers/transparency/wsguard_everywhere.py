@@ -147,6 +147,9 @@ def prepare_daphne():
     # Each example starts a server: to shrink a failing one takes minutes.
     settings.register_profile("no shrinking", phases=[Phase.explicit, Phase.generate])
     settings.load_profile("no shrinking")
+    # The few seconds that its tests give an example are too short for a busy machine.
+    init = settings.__init__
+    settings.__init__ = lambda self, *args, **kwargs: init(self, *args, **{**kwargs, "deadline": None})
     # A server that takes longer, which on a busy machine may be, is left running, and makes it busier.
     BaseDaphneTestingInstance.startup_timeout = 30
 
