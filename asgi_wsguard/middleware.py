@@ -11,10 +11,9 @@ from .rules.denial import DenialResponse
 from .rules.states import EndReason
 
 if TYPE_CHECKING:
-    from .connection import App, Receive, Send
+    from .connection import App, Connection, Receive, Send
     from .drain import Drainer
     from .observers import Observer
-    from .rules.lifecycle import Answer
 
 
 class WebSocketGuardMiddleware:
@@ -92,6 +91,7 @@ class WebSocketGuardMiddleware:
         self._connection = Connection
         self.app: App = _single_callable(app)
         self._options = Options(
+            app=self.app,
             strict=strict,
             denial=DenialResponse() if denial is None else denial,
             without_extension=without_extension,
@@ -114,11 +114,9 @@ class WebSocketGuardMiddleware:
             return await self._serve_lifespan(scope, receive, send)
         if scope["type"] != "websocket" or is_guarded(scope):
             return await self.app(scope, receive, send)
-        connection = self._connection(self.app, scope, receive, send, self._options)
-        if self._options.may_refuse:
-            refusal = self._refusal()
-            if refusal is not None:
-                return await connection.refuse(*refusal)
+        connection = self._connection(self._options, scope, receive, send)
+        if self._options.may_refuse and await self._refuses(connection):
+            return
         try:
             connection.enter()
             await self.app(scope, connection.receive, connection.send)
@@ -135,12 +133,16 @@ class WebSocketGuardMiddleware:
             if self._options.drainer is not None:
                 self._options.drainer.served()
 
-    def _refusal(self) -> tuple[EndReason, Answer | None] | None:
-        """Return why the app is not called, and the answer to the handshake; `None` if it is."""
+    async def _refuses(self, connection: Connection) -> bool:
+        """Answer the handshake if the app is not to be called; return whether that is so."""
         drainer = self._options.drainer
         if drainer is not None and drainer.draining:
-            return EndReason.DRAINED, drainer.refusal
-        return (EndReason.MAX_CONNECTIONS, None) if self._options.seats.full else None
+            await connection.refuse(EndReason.DRAINED, drainer.refusal)
+        elif self._options.seats.full:
+            await connection.refuse(EndReason.MAX_CONNECTIONS)
+        else:
+            return False
+        return True
 
 
 def _single_callable(app: Any) -> App:

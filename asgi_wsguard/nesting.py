@@ -10,17 +10,23 @@ from typing import Any
 Scope = MutableMapping[str, Any]
 
 
-class Guarding:
-    """The guard at work on a scope. While it is, any other guard in the same context does nothing.
+class Bypass:
+    """Something that is not a guard, and lets no guard do its work.
 
     Attributes:
-        inner: whether there was another guard.
+        inner: whether there was a guard in the app's stack.
     """
 
-    __slots__ = ("_outer", "_scope", "inner")
+    def __init__(self) -> None:
+        self.inner = False
+
+
+class Guarding:
+    """The guard at work on a scope. While it is, any other guard in the same context does nothing."""
+
+    __slots__ = ("_outer", "_scope")
 
     def __init__(self, scope: Scope) -> None:
-        self.inner = False
         self._scope: Scope | None = scope
         self._outer = _current.get()
         _current.set(self)
@@ -42,6 +48,7 @@ class Guarding:
 
 # Not a key in the scope, because the app can see that.
 _current: ContextVar[Guarding | None] = ContextVar("asgi_wsguard", default=None)
+_bypass: ContextVar[Bypass | None] = ContextVar("asgi_wsguard_bypass", default=None)
 
 
 def is_guarded(scope: Scope) -> bool:
@@ -49,15 +56,19 @@ def is_guarded(scope: Scope) -> bool:
     outer = _current.get()
     if outer is None or not outer.is_around(scope):
         return False
-    outer.inner = True
+    bypass = _bypass.get()
+    if bypass is not None:
+        bypass.inner = True
     return True
 
 
 @contextmanager
-def bypass_guards(scope: Scope) -> Iterator[Guarding]:
+def bypass_guards(scope: Scope) -> Iterator[Bypass]:
     """Make every guard in the app's stack do nothing for this scope, as if the caller were a guard around it."""
-    guarding = Guarding(scope)
+    guarding, bypass = Guarding(scope), Bypass()
+    _bypass.set(bypass)
     try:
-        yield guarding
+        yield bypass
     finally:
         guarding.end()
+        _bypass.set(None)

@@ -11,6 +11,7 @@ from .arguments import check_choice, check_type, check_whole, timeout
 from .observers import Observers
 from .rules.deadlines import Limits
 from .rules.denial import DenialResponse
+from .rules.lifecycle import Policy
 
 if TYPE_CHECKING:
     from .drain import Drainer
@@ -39,8 +40,9 @@ class Seats:
 
 @dataclass(frozen=True)
 class Options:
-    """The options of `WebSocketGuardMiddleware`, which describes them."""
+    """The app and the options of one `WebSocketGuardMiddleware`, which describes them."""
 
+    app: Any
     strict: bool = False
     denial: DenialResponse = field(default_factory=DenialResponse)
     without_extension: WithoutExtension = "auto"
@@ -56,6 +58,7 @@ class Options:
     observers: Observers = field(default_factory=Observers)
     drainer: Drainer | None = None
     limits: Limits = field(init=False)
+    policy: Policy = field(init=False)
     seats: Seats = field(init=False)
     may_refuse: bool = field(init=False)
 
@@ -66,6 +69,7 @@ class Options:
         check_choice("send_after_end", self.send_after_end, get_args(SendAfterEnd))
         limits = {one.name: timeout(one.name, getattr(self, one.name)) for one in fields(Limits) if one.init}
         object.__setattr__(self, "limits", Limits(**limits))
+        object.__setattr__(self, "policy", Policy(self.denial, self.strict))
         if self.max_connections is not None:
             check_whole("max_connections", self.max_connections, 1)
         object.__setattr__(self, "seats", Seats(self.max_connections))

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from types import CoroutineType
 
-from benchmarks.inmemory import idle_connections
+from benchmarks.inmemory import IDLE, idle_connections
 
 
 def by_type(app, connections: int) -> Counter[str]:
@@ -19,6 +19,7 @@ def by_type(app, connections: int) -> Counter[str]:
         async with idle_connections(app, 10):  # allocate what only the first do
             before = {id(found) for found in existing()}
             async with idle_connections(app, connections):
+                await asyncio.sleep(IDLE)
                 sizes: Counter[str] = Counter()
                 for found in existing():
                     if id(found) not in before:

@@ -24,11 +24,11 @@ class Bare:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Call the app."""
-        with bypass_guards(scope) as outer:
+        with bypass_guards(scope) as bypass:
             try:
                 await self.app(scope, receive, send)
             finally:
-                self.guarded = self.guarded or outer.inner
+                self.guarded = self.guarded or bypass.inner
 
 
 class VisitedApp(ServedApp):

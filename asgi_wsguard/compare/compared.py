@@ -19,7 +19,7 @@ from asgi_wsguard.check.visits import AT_REST
 from asgi_wsguard.compare import logs
 from asgi_wsguard.compare.seen import POLL, VISIT, Seen, Visit, watch_guards
 from asgi_wsguard.compare.served import left, serve
-from asgi_wsguard.nesting import Guarding, bypass_guards
+from asgi_wsguard.nesting import Bypass, bypass_guards
 from asgi_wsguard.probe.respond import respond
 
 SETTINGS = "ASGI_WSGUARD_COMPARE"
@@ -47,7 +47,7 @@ class Compared:
         self._app = WebSocketGuardMiddleware(app) if side == ADDED else Seen(app)
         self._bare = side == BARE
         self._timeout = timeout
-        self._bypassing: list[Guarding] = []
+        self._bypassing: list[Bypass] = []
         self.play = ""
         self._visit: Visit | None = None
 
@@ -79,8 +79,8 @@ class Compared:
     async def _call(self, scope: Any, receive: Any, send: Any) -> None:
         if not self._bare:
             return await self._app(scope, receive, send)
-        with bypass_guards(scope) as outer:
-            self._bypassing.append(outer)
+        with bypass_guards(scope) as bypass:
+            self._bypassing.append(bypass)
             await self._app(scope, receive, send)
 
     async def _told(self, asked: str, what: str) -> Any:
@@ -92,7 +92,7 @@ class Compared:
             with anyio.move_on_after(min(self._timeout, PATIENCE) if rests else self._timeout):
                 return await self._reach(what)
             return rests  # an app that neither receives nor sends may be right
-        return {"left": left(what), "guarded": any(outer.inner for outer in self._bypassing)}
+        return {"left": left(what), "guarded": any(bypass.inner for bypass in self._bypassing)}
 
     async def _reach(self, note: str) -> bool:
         while self._visit is None:

@@ -51,7 +51,8 @@ class Ending:
     def at_deadline(self, reason: EndReason, answer: Answer | None = None) -> None:
         """End the connection: the answer first, from outside the app's task, then what the app sees."""
         if reason in (EndReason.HANDSHAKE_TIMEOUT, EndReason.SEND_TIMEOUT):
-            self._record.odd.where = self._record.waits()  # before the answer, which may free the app
+            # Before the answer, which may free the app.
+            self._record.odd.where = self._record.waits(self._tracker.runtime)
         lifecycle = self._tracker.lifecycle
         was_open = lifecycle.state is State.OPEN
         final = lifecycle.settle(reason, answer)
@@ -156,7 +157,7 @@ class Ending:
         exc: BaseException | None = None,
         after: Outcome | None = None,
     ) -> Pending:
-        return self._record.report(End(state, delivery, how, self._inbox.disconnect, exc, after))
+        return self._record.report(End(self._tracker, state, delivery, how, self._inbox.disconnect, exc, after))
 
     def _report_abandoned(self, state: State) -> None:
         abandon(self._report(state, Delivery(FinalMessages()), AppExit(EndReason.CANCELLED)))

@@ -31,11 +31,10 @@ class Connection:
     """One websocket scope. The app runs between `enter` and `finish`, which gives the server what it is owed.
 
     Args:
-        app: the app, so that log lines can name a line of its code.
+        options: the app and the options of the middleware.
         scope: the server's scope.
         receive: the server's `receive()`.
         send: the server's `send()`.
-        options: the options of the middleware.
     """
 
     __slots__ = (
@@ -47,13 +46,13 @@ class Connection:
         "_tracker",
     )
 
-    def __init__(self, app: App, scope: Message, receive: Receive, send: Send, options: Options) -> None:
+    def __init__(self, options: Options, scope: Message, receive: Receive, send: Send) -> None:
         can_deny = "websocket.http.response" in (scope.get("extensions") or ())
         # By position, because CPython 3.13 takes twice as long to make an object with keyword arguments.
-        lifecycle = Lifecycle(scope.get("subprotocols") or (), can_deny, options.strict, options.denial)
+        lifecycle = Lifecycle(scope.get("subprotocols") or (), can_deny, options.policy)
         using = runtime()
         self._tracker = Tracker(lifecycle, Deadlines(options.limits, using.now()), using)
-        self._record = Record(app, scope, options, self._tracker)
+        self._record = Record(scope, options)
         self._inbox = Inbox(receive, self._tracker)
         self._outbox = Outbox(send, self._tracker, self._inbox, self._record)
         if can_deny and scope.get("http_version") in VERSIONS:
@@ -162,7 +161,7 @@ class Connection:
                 self._outbox.interrupt_close()
         else:
             clocks.counted()
-            self._record.app_outlives()
+            self._record.app_outlives(self._tracker.runtime)
 
     def _cancel_overdue_app(self, clocks: AfterEnd, overrun: Overrun, now: float) -> None:
         """Cancel an app that has kept running for too long after the end."""

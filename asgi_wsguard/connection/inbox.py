@@ -14,7 +14,7 @@ import anyio.lowlevel
 from ..integrations.uvicorn import server_stops
 from ..rules.messages import Message
 from ..rules.states import DENIED
-from ..rules.turns import GUARD, Gate, Source, Turns
+from ..rules.turns import AWAITED, DELIVERED, GUARD, TAKEN, Gate, Source, Turns
 from ..runtime import Job, is_single_call
 from .tracker import Tracker
 from .variables import Changes, apply, changes_since
@@ -46,11 +46,9 @@ class Inbox:
     __slots__ = (
         "_caller",
         "_change",
-        "_connect_taken",
-        "_connected",
+        "_connect",
         "_disconnect_changes",
         "_next",
-        "_nothing",
         "_server_receive",
         "_tracker",
         "disconnect",
@@ -67,10 +65,10 @@ class Inbox:
         self._tracker = tracker
         self._caller = tracker.runtime.caller
         self._next = tracker.runtime.interruptible(receive)
-        self._change: anyio.Event | None = None  # for those who wait for their turn to receive
-        self._nothing: anyio.Event | None = None  # for those who were told, and receive again
-        self._connect_taken = False  # the server has given its websocket.connect
-        self._connected = False  # the app has had it
+        # For those who wait for their turn to receive, and those who were told, and receive again. Here, so that they
+        # are not garbage while they wait.
+        self._change: anyio.Event | None = None
+        self._connect = AWAITED
         self._disconnect_changes: Changes = ()  # the context variables that came with the disconnect
 
     async def receive(self) -> Message:
@@ -87,10 +85,10 @@ class Inbox:
             raise  # the coroutine is being discarded, and the event loop may have stopped
         except BaseException as exc:
             self._release()
-            interrupted = self._tracker.runtime.interrupted(caller, exc)
-            del caller  # a task will hold the exception, which refers to this frame
-            if not interrupted:
+            if not self._tracker.runtime.interrupted(caller, exc):
+                del caller  # a task will hold the exception, which refers to this frame
                 raise
+            del caller
             return await self._receive_in_turn()
         turns.turn = None
         if not turns.notice and ("text" in message or "bytes" in message):
@@ -110,11 +108,8 @@ class Inbox:
                 return await self._receive_disconnect(waited)
             if turns.must_fetch:
                 self._start_prefetch()
-            if self._change is None:
-                self._change = anyio.Event()
-                self.notice_next()
             waited = True
-            await self._change.wait()
+            await self._changed()
 
     def _take_kept(self) -> Message:
         kept = self.turns.pop()
@@ -130,7 +125,7 @@ class Inbox:
         """Note a message on its way to the app."""
         turns, kind = self.turns, message["type"]
         if kind == "websocket.connect":
-            self._connect_taken = self._connected = True
+            self._connect = DELIVERED
             turns.connected()
             if self._tracker.lifecycle.state is DENIED:
                 self.end()
@@ -198,13 +193,13 @@ class Inbox:
     @property
     def lacks_connect(self) -> bool:
         """Whether nobody has received the server's connect yet."""
-        return not (self._connect_taken or self.prefetch)
+        return self._connect is AWAITED and self.prefetch is None
 
     async def take_connect(self) -> None:
         """Receive the connect for the app, because the ASGI specification sends it before any answer."""
         message = await self._receive_at_once()
         if message is not None:
-            self._connect_taken = True
+            self._connect = TAKEN
             self.turns.keep((message, ()))
 
     async def _receive_at_once(self) -> Message | None:
@@ -217,12 +212,11 @@ class Inbox:
         """Wait until the task is cancelled (O8): it was given the disconnect, and uses the connection again."""
         clocks = self._tracker.deadlines.after_end
         self._tracker.app_uses()
-        if self._nothing is None:
-            self._nothing = anyio.Event()  # not a local variable: the task must not be garbage while it waits
         if clocks is not None:
             clocks.waiting += 1
         try:
-            await self._nothing.wait()
+            while True:
+                await self._changed()
         finally:
             if clocks is not None:
                 clocks.waiting -= 1
@@ -243,7 +237,7 @@ class Inbox:
         try:
             message = await self._server_receive()
             if message["type"] == "websocket.connect":  # not a message of the client
-                self._connect_taken = True
+                self._connect = TAKEN
                 self.turns.keep((message, changes_since(before)))
                 self._wake()
                 before = before and copy_context()
@@ -285,7 +279,7 @@ class Inbox:
 
     def end_if_denied(self) -> None:
         """Give the app a disconnect after its denial (H5): some servers never do."""
-        if self._connected and self._tracker.lifecycle.state is DENIED:
+        if self._connect is DELIVERED and self._tracker.lifecycle.state is DENIED:
             self.end()
 
     def _interrupt_receiver(self, caller: Any) -> None:
@@ -318,6 +312,13 @@ class Inbox:
     def _released(self) -> None:
         self._tracker.watch()
         self._wake()
+
+    async def _changed(self) -> None:
+        """Wait for a change."""
+        if self._change is None:
+            self._change = anyio.Event()
+            self.notice_next()
+        await self._change.wait()
 
     def _wake(self) -> None:
         if self._change is not None:

@@ -123,13 +123,14 @@ class Outbox:
         """Send data, if `send_timeout` or `idle_timeout` is set."""
         if self._inbox.turns.notice:
             self._inbox.noticed()
-        runtime, deadlines = self._tracker.runtime, self._tracker.deadlines
+        runtime, sends = self._tracker.runtime, self._tracker.deadlines.sends
+        assert sends is not None
         caller = runtime.caller()
-        alone = deadlines.sender is None
+        alone = sends.caller is None
         if alone:
-            deadlines.sender, deadlines.since = caller, inf
+            sends.caller, sends.since = caller, inf
         else:
-            deadlines.others[caller] = inf
+            sends.others[caller] = inf
         try:
             await self._send_data(message)
         except BaseException as exc:
@@ -139,9 +140,9 @@ class Outbox:
             raise
         finally:
             if alone:
-                deadlines.sender = None
+                sends.caller = None
             else:
-                del deadlines.others[caller]
+                del sends.others[caller]
         self._left_of_burst -= 1
         if self._left_of_burst <= 0:
             await self._take_turns()
@@ -284,7 +285,8 @@ class Outbox:
 
     def interrupt(self) -> None:
         """End every `send()` of data that has a limit, whether it is stuck or not."""
-        for caller in self._tracker.deadlines.senders:
+        sends = self._tracker.deadlines.sends
+        for caller in () if sends is None else sends.callers:
             self._tracker.runtime.interrupt(caller)
 
     def interrupt_close(self) -> None:

@@ -18,6 +18,7 @@ from ..rules.deadlines import Overrun
 from ..rules.lifecycle import Delivery, Lifecycle
 from ..rules.messages import ACCEPT, CLOSE, START, CloseCode, Message, disconnect_after
 from ..rules.states import EndReason, State
+from ..runtime import Runtime
 from .app_exit import AppExit
 from .tracker import Tracker
 
@@ -34,6 +35,7 @@ class End(NamedTuple):
     """The end of a connection.
 
     Attributes:
+        tracker: knows the times.
         state: the state before the end.
         delivery: the delivery of the final messages.
         how: how the app ended, or which limit was reached.
@@ -42,6 +44,7 @@ class End(NamedTuple):
         after: what the app did after the end, if the report is about that.
     """
 
+    tracker: Tracker
     state: State
     delivery: Delivery
     how: AppExit
@@ -79,10 +82,8 @@ class Record:
     """The notes on one websocket while it lives, and its one report.
 
     Args:
-        app: the app, so that the log line can name a line of its code.
-        scope: the scope that it was called with.
-        options: the options of the middleware.
-        tracker: knows the times.
+        scope: the scope that the app was called with.
+        options: the app, so that the log line can name a line of its code, and the options of the middleware.
 
     Attributes:
         path: the path that the client asked for; a router may shorten the one in the scope.
@@ -90,23 +91,19 @@ class Record:
 
     __slots__ = (
         "_accept",
-        "_app",
         "_final",
         "_found_route",
         "_oddities",
         "_reported",
-        "_tracker",
         "options",
         "path",
         "scope",
     )
 
-    def __init__(self, app: Any, scope: Message, options: Options, tracker: Tracker) -> None:
+    def __init__(self, scope: Message, options: Options) -> None:
         self.options = options
         self.path: str = scope.get("path", "")
-        self._app = app
         self.scope = scope
-        self._tracker = tracker
         self._accept: Message | None = None  # what the app accepted with, without its headers
         self._final: Message | None = None  # what the app closed or denied with
         self._found_route: str | None = None  # kept, since observers must get the same route at accept and at the end
@@ -140,7 +137,7 @@ class Record:
     def route(self) -> str:
         """The template of the path, if the framework tells it; else empty."""
         if self._found_route is None:
-            self._found_route = route_of(self.scope, self.path, self._app)
+            self._found_route = route_of(self.scope, self.path, self.options.app)
         return self._found_route
 
     # While the connection lives
@@ -174,20 +171,20 @@ class Record:
         if self._accept is not None and self._final is not None:
             self.note("O6", f"the app sent {text}", "discarded" if dropped else "refused with ClientDisconnected")
 
-    def app_outlives(self) -> None:
+    def app_outlives(self, runtime: Runtime) -> None:
         """Count the app, which has kept running for `exit_timeout` after the end, until it ends (O16)."""
         self.odd.outlived = True
         self.options.observers.count("outlive", self.route, 1)
-        log.outlives(self.path, self.options.limits.exit_timeout, self.waits(), self.route)
+        log.outlives(self.path, self.options.limits.exit_timeout, self.waits(runtime), self.route)
 
     def app_ended(self) -> None:
         """Note that the app has ended."""
         if self.outlived:
             self.options.observers.count("outlive", self.route, -1)
 
-    def waits(self) -> str:
+    def waits(self, runtime: Runtime) -> str:
         """Return the line where the app waits."""
-        return lines.of_waiting_app(self._tracker.runtime.coroutine(), self.scope, self._app)
+        return lines.of_waiting_app(runtime.coroutine(), self.scope, self.options.app)
 
     # The report
 
@@ -228,11 +225,11 @@ class Record:
         return outcome
 
     def _made(self, end: End, outcome: Outcome, level: int) -> ConnectionReport:
-        clocks = self._tracker.deadlines
+        clocks = end.tracker.deadlines
         opened, told = self._accept is not None, self._told_client(end, outcome)
         # Not the disconnect, where the app has closed: that is the server's, which need not know the reason.
         close = next(filter(None, (*end.delivery.final.messages, self._final)), end.disconnect)
-        ended = min(clocks.ended, self._tracker.runtime.now())
+        ended = min(clocks.ended, end.tracker.runtime.now())
         answered = clocks.opened if opened else None if told is None else ended
         exc = end.exc if not end.how.handled and end.how.reason is not EndReason.CANCELLED else None
         return ConnectionReport(
@@ -277,8 +274,8 @@ class Record:
         if outcome in NOT_CALLED:
             return ""
         if end.after in (Outcome.OUTLIVED, Outcome.OVERSTAYED):
-            return self.waits()
-        return self._oddities.where or lines.of_app(self.scope, self._app)
+            return self.waits(end.tracker.runtime)
+        return self._oddities.where or lines.of_app(self.scope, self.options.app)
 
     def _facts(self, end: End) -> log.Facts:
         ended = end.how.reason.value

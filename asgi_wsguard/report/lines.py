@@ -12,7 +12,6 @@ import gc
 import inspect
 import os
 import sys
-import sysconfig
 from collections.abc import Iterator
 from functools import lru_cache, partial, wraps
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType, FunctionType, GeneratorType, TracebackType
@@ -20,9 +19,6 @@ from typing import Any, Callable, NamedTuple, TypeVar
 
 from ..rules.messages import Message
 
-_schemes = ("stdlib", "purelib", "platlib", "scripts")
-# Code without a file, and the folders of libraries and of console scripts.
-_LIBRARIES = ("<", *{os.path.join(sysconfig.get_path(name), "") for name in _schemes})
 # Also the libraries of another Python or another user, as in a virtual environment that uses the system's packages.
 PACKAGES = frozenset({"site-packages", "dist-packages"})
 _HERE = os.path.dirname(os.path.dirname(__file__))
@@ -207,9 +203,18 @@ def _last_of_user(steps: list[_Step]) -> str:
 
 @lru_cache(maxsize=1024)
 def _is_users(file: str) -> bool:
-    if file.startswith(_LIBRARIES) or _is_ours(file):
+    if file.startswith(_not_users()) or _is_ours(file):
         return False
     return PACKAGES.isdisjoint(os.path.normpath(file).split(os.sep))
+
+
+@lru_cache(maxsize=1)
+def _not_users() -> tuple[str, ...]:
+    """Return how a file of no user begins: code without a file, libraries and console scripts."""
+    import sysconfig  # large, and not needed as long as no app is at fault
+
+    folders = (sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib", "scripts"))
+    return ("<", *{os.path.join(folder, "") for folder in folders})
 
 
 @lru_cache(maxsize=1024)

@@ -180,21 +180,59 @@ class AfterEnd:
         self._drained_at = now + self._drain
 
 
+class Sends:
+    """The calls of `send()` with data, where these have a limit. Each counts from the first check after its begin.
+
+    Attributes:
+        caller: who is in there; the first one, if there are several.
+        since: since when this one counts; `inf` is not yet.
+    """
+
+    __slots__ = ("_others", "caller", "since")
+
+    def __init__(self) -> None:
+        self.caller: Any = None
+        self.since = inf
+        self._others: dict[Any, float] | None = None
+
+    @property
+    def others(self) -> dict[Any, float]:
+        """The other callers, and since when they count. On most connections there never is one."""
+        if self._others is None:
+            self._others = {}
+        return self._others
+
+    @property
+    def callers(self) -> list[Any]:
+        """All callers."""
+        return [caller for caller in (self.caller, *(self._others or ())) if caller is not None]
+
+    @property
+    def earliest(self) -> float:
+        """Since when the first of them counts; `inf` if none does."""
+        first = inf if self.caller is None else self.since
+        return min([first, *self._others.values()]) if self._others else first
+
+    def checked(self, now: float) -> None:
+        """Count those that are there from now on, if not from an earlier check."""
+        if self.caller is not None and self.since == inf:
+            self.since = now
+        for caller, since in (self._others or {}).items():
+            if since == inf:
+                self.others[caller] = now
+
+
 class Deadlines:
     """When things happened on one connection, in seconds of the event loop's time; `inf` is not yet."""
 
-    __slots__ = ("_after_end", "_others", "_told", "active", "began", "ended", "limits", "opened", "sender", "since")
+    __slots__ = ("_after_end", "_told", "active", "began", "ended", "limits", "opened", "sends")
 
     def __init__(self, limits: Limits, now: float) -> None:
         self.limits = limits
         self.began = self.active = now
         """`active` is a time at or after the last message in either direction."""
         self.opened = self.ended = inf
-        self.sender: Any = None
-        """The caller in `send()`, where that has a limit. If there are several, it is the first."""
-        self.since = inf
-        """Since when it is there; `inf` means since the last check."""
-        self._others: dict[Any, float] | None = None
+        self.sends = Sends() if limits.timed else None
         self._told = inf
         self._after_end: AfterEnd | None = None
 
@@ -206,18 +244,6 @@ class Deadlines:
             if self._told != inf:
                 self._after_end.told(self._told)
         return self._after_end
-
-    @property
-    def others(self) -> dict[Any, float]:
-        """The other callers in `send()`, and since when. On most connections there never is one."""
-        if self._others is None:
-            self._others = {}
-        return self._others
-
-    @property
-    def senders(self) -> list[Any]:
-        """All callers in `send()`."""
-        return [caller for caller in (self.sender, *(self._others or ())) if caller is not None]
 
     def told(self, now: float) -> None:
         """Note that the app knows from now on that the connection is over, if it is."""
@@ -236,7 +262,7 @@ class Deadlines:
             return EndReason.HANDSHAKE_TIMEOUT if self.began + limits.handshake_timeout <= now else None
         if self.opened + limits.max_lifetime <= now:
             return EndReason.MAX_LIFETIME
-        if self._sends_since() + limits.send_timeout <= now:
+        if self.sends is not None and self.sends.earliest + limits.send_timeout <= now:
             return EndReason.SEND_TIMEOUT
         return EndReason.IDLE_TIMEOUT if self.active + limits.idle_timeout <= now else None
 
@@ -251,7 +277,7 @@ class Deadlines:
             self.opened + limits.max_lifetime,
             self.active + limits.idle_timeout,
             now + limits.idle_timeout / PARTS,
-            now + limits.send_timeout / PARTS if self.senders else inf,
+            now + limits.send_timeout / PARTS if self.sends is not None and self.sends.callers else inf,
         )
 
     def follow(self, state: State, now: float) -> None:
@@ -269,14 +295,6 @@ class Deadlines:
         self._after_end = None
 
     def checked(self, now: float) -> None:
-        """Note a check: a send that was not in flight at the last check counts from now on."""
-        if self.since == inf:
-            self.since = now
-        for caller, since in (self._others or {}).items():
-            if since == inf:
-                self.others[caller] = now
-
-    def _sends_since(self) -> float:
-        """Return since when the first of the calls of `send()` is there; `inf` if there is none."""
-        first = inf if self.sender is None else self.since
-        return min([first, *self._others.values()]) if self._others else first
+        """Note a check, from which on new sends count."""
+        if self.sends is not None:
+            self.sends.checked(now)

@@ -88,25 +88,35 @@ class Answer(NamedTuple):
     reason: str = ""
 
 
+class Policy(NamedTuple):
+    """What the user has chosen.
+
+    Attributes:
+        denial: the response for an app that returns or raises before it answered (H1, H2).
+        strict: refuse what could be repaired.
+    """
+
+    denial: DenialResponse
+    strict: bool = False
+
+
 class Lifecycle:
     """The state of one connection.
 
     Args:
         subprotocols: what the client offered.
         can_deny: the server has the ``websocket.http.response`` extension.
-        strict: refuse what could be repaired.
-        denial: the response for an app that returns or raises before it answered (H1, H2).
+        policy: what the user has chosen.
     """
 
-    __slots__ = ("_can_deny", "_denial", "_start", "_strict", "_subprotocols", "repairs", "state")
+    __slots__ = ("_can_deny", "_policy", "_start", "_subprotocols", "repairs", "state")
 
-    def __init__(self, subprotocols: Iterable[str], can_deny: bool, strict: bool, denial: DenialResponse) -> None:
+    def __init__(self, subprotocols: Iterable[str], can_deny: bool, policy: Policy) -> None:
         self.state = CONNECTING
         self.repairs: tuple[Repair, ...] = ()
         self._subprotocols = subprotocols
         self._can_deny = can_deny
-        self._strict = strict
-        self._denial = denial
+        self._policy = policy
         self._start: Message | None = None  # of the app's denial response
 
     # While the app runs
@@ -201,7 +211,7 @@ class Lifecycle:
         elif crash:
             return FinalMessages(obligation.clause, crash=True)
         else:
-            denial = self._denial
+            denial = self._policy.denial
         if denial is not None and self._can_deny:
             start, body = self._response(denial, obligation)
             return FinalMessages(obligation.clause, (start, body), start["status"])
@@ -271,7 +281,7 @@ class Lifecycle:
             self.state = State.DISCARDING
 
     def _repair(self, clause: str, what: str, expected: str, done: str) -> None:
-        if self._strict:
+        if self._policy.strict:
             raise ProtocolViolation(clause, what, expected)
         self.repairs += (Repair(clause, what, done),)
 

@@ -59,6 +59,17 @@ class Gate(enum.Enum):
 OPEN, PAUSED, ENDED = Gate  # see `states.OPEN`
 
 
+class Connect(enum.Enum):
+    """Who has the server's ``websocket.connect``."""
+
+    AWAITED = "the server"
+    TAKEN = "the guard"
+    DELIVERED = "the app"
+
+
+AWAITED, TAKEN, DELIVERED = Connect  # see `states.OPEN`
+
+
 class Source(enum.Enum):
     """The source of the app's next message."""
 
@@ -66,6 +77,31 @@ class Source(enum.Enum):
     BUFFER = "buffer"
     DISCONNECT = "disconnect"
     LATER = "later"  # wait for a change, and ask again
+
+
+class Told:
+    """The tasks that had a disconnect, each held weakly.
+
+    Attributes:
+        times: how many disconnects they had, all together.
+    """
+
+    __slots__ = ("_first", "_others", "times")
+
+    def __init__(self, first: Any) -> None:
+        self.times = 0
+        self._first = ref(first)  # most connections have only this one
+        self._others: WeakSet[Any] | None = None
+
+    def add(self, who: Any) -> bool:
+        """Add a task, and return whether it was not among them."""
+        if self._first() is who:
+            return False
+        if self._others is None:
+            self._others = WeakSet()
+        added = who not in self._others
+        self._others.add(who)
+        return added
 
 
 class Turns:
@@ -81,8 +117,6 @@ class Turns:
     """
 
     __slots__ = (
-        "_first_told",
-        "_given",
         "_told",
         "ahead_only",
         "buffer",
@@ -103,9 +137,7 @@ class Turns:
         self.fetching = False
         self.notice = False
         self.buffer: tuple[Any, ...] = ()
-        self._given = 0  # disconnects, to all tasks
-        self._first_told: Any = None  # a weak reference to the first task that had it; most connections have only one
-        self._told: WeakSet[Any] | None = None  # the other tasks that had it
+        self._told: Told | None = None
 
     # The app asks
 
@@ -209,19 +241,12 @@ class Turns:
             who: the task, or an object that stands for all tasks that share one disconnect.
             waited: it was already waiting.
         """
-        if self._given == MAX_DISCONNECTS:
-            return False
-        if self._first_told is None:
-            self._first_told = ref(who)
-            return True
-        if self._first_told() is who:
-            return waited
         if self._told is None:
-            self._told = WeakSet()
-        first = who not in self._told
-        self._told.add(who)
-        return first or waited
+            self._told = Told(who)
+            return True
+        return self._told.times < MAX_DISCONNECTS and (self._told.add(who) or waited)
 
     def told(self) -> None:
         """Note that the app has had a disconnect."""
-        self._given += 1
+        assert self._told is not None  # `may_tell` comes before
+        self._told.times += 1

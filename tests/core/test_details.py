@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from asgi_wsguard import ClientDisconnected, DenialResponse, ProtocolViolation, WebSocketGuardMiddleware
 from asgi_wsguard.report import lines
-from asgi_wsguard.rules.lifecycle import FinalMessages, Lifecycle
+from asgi_wsguard.rules.lifecycle import FinalMessages, Lifecycle, Policy
 from asgi_wsguard.rules.states import EndReason, State
 from asgi_wsguard.testing import StrictServer
 from harness.messages import ACCEPT, BODY, TEXT
@@ -276,7 +276,7 @@ async def test_every_way_to_send_data(message: Any, sent: Any) -> None:
 
 
 def test_h9_a_denial_that_was_cancelled_where_the_server_has_no_response() -> None:
-    rules = Lifecycle((), can_deny=False, strict=False, denial=DenialResponse())
+    rules = Lifecycle((), can_deny=False, policy=Policy(DenialResponse()))
     rules.sending(START)
     before = rules.state
     assert [message["type"] for message in rules.sending(BODY)] == ["websocket.close"]
@@ -286,7 +286,7 @@ def test_h9_a_denial_that_was_cancelled_where_the_server_has_no_response() -> No
 
 
 def test_a_limit_that_expires_as_the_client_leaves_undoes_nothing() -> None:
-    rules = Lifecycle((), can_deny=True, strict=False, denial=DenialResponse())
+    rules = Lifecycle((), can_deny=True, policy=Policy(DenialResponse()))
     rules.left()
     assert rules.settle(EndReason.HANDSHAKE_TIMEOUT) == FinalMessages()
     assert rules.state is State.LEFT

@@ -15,7 +15,7 @@ from hypothesis import given
 
 from asgi_wsguard import ConnectionReport, DenialResponse, ProtocolViolation
 from asgi_wsguard import WebSocketGuardMiddleware as Guard
-from asgi_wsguard.rules.lifecycle import Lifecycle
+from asgi_wsguard.rules.lifecycle import Lifecycle, Policy
 from asgi_wsguard.testing import StrictServer
 from asgi_wsguard.testing.spec import IllegalSequence, SpecChecker
 from harness.messages import ACCEPT, CLOSE
@@ -310,7 +310,7 @@ def test_whatever_a_message_holds_the_server_gets_a_legal_one(
     messages: list[Any], strict: bool, denial_extension: bool
 ) -> None:
     spec = SpecChecker(subprotocols=["chat"], denial_extension=denial_extension)
-    rules = Lifecycle(["chat"], can_deny=denial_extension, strict=strict, denial=DenialResponse())
+    rules = Lifecycle(["chat"], can_deny=denial_extension, policy=Policy(DenialResponse(), strict))
     for message in messages:
         before = rules.state
         try:
@@ -325,7 +325,7 @@ def test_whatever_a_message_holds_the_server_gets_a_legal_one(
 @given(message=MESSAGES, first=st.sampled_from([None, ACCEPT, START]))
 def test_what_the_specification_allows_is_neither_refused_nor_warned_of(message: Any, first: Any) -> None:
     spec = SpecChecker(subprotocols=["chat"], denial_extension=True)
-    rules = Lifecycle(["chat"], can_deny=True, strict=True, denial=DenialResponse())
+    rules = Lifecycle(["chat"], can_deny=True, policy=Policy(DenialResponse(), strict=True))
     for each in [first] if first else []:
         spec.check(each)
         rules.sending(each)

@@ -28,7 +28,7 @@ from asgi_wsguard import (
     ProtocolViolation,
     WebSocketGuardMiddleware,
 )
-from asgi_wsguard.rules.lifecycle import FinalMessages, Lifecycle
+from asgi_wsguard.rules.lifecycle import FinalMessages, Lifecycle, Policy
 from asgi_wsguard.rules.states import OBLIGATIONS, OVER, EndReason
 from asgi_wsguard.rules.states import State as Stage
 from asgi_wsguard.testing import StrictServer
@@ -317,7 +317,7 @@ class Rules(RuleBasedStateMachine):
     def begin(self, denial_extension: bool, strict: bool, crash: bool) -> None:
         self.spec = SpecChecker(subprotocols=OFFERED, denial_extension=denial_extension)
         self.crash = crash and not denial_extension
-        self.lifecycle = Lifecycle(OFFERED, can_deny=denial_extension, strict=strict, denial=DenialResponse())
+        self.lifecycle = Lifecycle(OFFERED, can_deny=denial_extension, policy=Policy(DenialResponse(), strict))
 
     @rule(name=NAMES, fails_at=st.none() | st.integers(0, 1), refused=st.booleans())
     def send(self, name: str, fails_at: int | None, refused: bool) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from asgi_wsguard import WebSocketGuardMiddleware
+from asgi_wsguard import DenialResponse, WebSocketGuardMiddleware
 from asgi_wsguard.connection.tracker import Tracker
 from asgi_wsguard.options import Limits
 from asgi_wsguard.rules.deadlines import Deadlines
-from asgi_wsguard.rules.lifecycle import Lifecycle
+from asgi_wsguard.rules.lifecycle import Lifecycle, Policy
 from asgi_wsguard.runtime import runtime
 from asgi_wsguard.runtime.timers import SharedTimer
 from harness.backends import in_memory, on_asyncio
@@ -24,7 +24,9 @@ from harness.timed import Timed
 
 def tracker() -> Tracker:
     using = runtime()
-    return Tracker(Lifecycle((), can_deny=True, strict=False, denial=None), Deadlines(Limits(), using.now()), using)
+    return Tracker(
+        Lifecycle((), can_deny=True, policy=Policy(DenialResponse())), Deadlines(Limits(), using.now()), using
+    )
 
 
 @pytest.mark.parametrize(
