@@ -34,7 +34,7 @@ class Observers:
     def tell(self, report: ConnectionReport) -> Pending:
         """Call every observer, and return the results that are still to be awaited."""
         told = [(observer, _call(observer, observer, report)) for observer in self.every]
-        return [(observer, result) for observer, result in told if inspect.isawaitable(result)]
+        return [(observer, result) for observer, result in told if result is not None and inspect.isawaitable(result)]
 
 
 async def finish(pending: Pending, timeout: float | None) -> None:

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from ..integrations.uvicorn import server_stops
 from ..observers import Pending
 from ..options import Options
-from ..report import ConnectionReport, Outcome, Violation, lines, log
+from ..report import ConnectionReport, Outcome, Violation, lines, log, new_report
 from ..report.error import name_of, text_of, type_of
 from ..report.log import Noted
-from ..report.outcome import APPS, CLIENTS, outcome_of
+from ..report.outcome import CLOSED_BY, outcome_of
 from ..report.printable import readable, shortened
 from ..report.route import route_of
 from ..rules.deadlines import Overrun
@@ -205,11 +205,13 @@ class Record:
             return []
         self._reported = True
         outcome = self._outcome(end)
-        level, _ = log.headline(end.after or outcome, end.delivery, self._oddities.noted)
-        if not (self.options.observers.every or log.logger.isEnabledFor(level)):
+        level, clause = log.headline(end.after or outcome, end.delivery, self._oddities.noted)
+        logs = log.logger.isEnabledFor(level)
+        if not (logs or self.options.observers.every):
             return []
         report = self._made(end, outcome, level)
-        log.write(report, outcome, end.delivery, self._oddities.noted, self._facts(end))
+        if logs:
+            log.write(level, clause, report, outcome, end.delivery, self._oddities.noted, self._facts(end))
         return self.options.observers.tell(report)
 
     def _outcome(self, end: End) -> Outcome:
@@ -226,13 +228,15 @@ class Record:
 
     def _made(self, end: End, outcome: Outcome, level: int) -> ConnectionReport:
         clocks = end.tracker.deadlines
-        opened, told = self._accept is not None, self._told_client(end, outcome)
+        closed_by = CLOSED_BY.get(outcome, "guard")
+        opened, told = self._accept is not None, self._told_client(end, closed_by)
         # Not the disconnect, where the app has closed: that is the server's, which need not know the reason.
-        close = next(filter(None, (*end.delivery.final.messages, self._final)), end.disconnect)
+        messages = end.delivery.final.messages
+        close = messages[0] if messages else self._final or end.disconnect
         ended = min(clocks.ended, end.tracker.runtime.now())
         answered = clocks.opened if opened else None if told is None else ended
         exc = end.exc if not end.how.handled and end.how.reason is not EndReason.CANCELLED else None
-        return ConnectionReport(
+        return new_report(
             outcome=end.after or outcome,
             path=self.path,
             route=self.route,
@@ -244,19 +248,23 @@ class Record:
             status=None if opened else told,
             close_code=told if opened else None,
             close_reason=close.get("reason") or "" if opened and told is not None else "",
-            closed_by=_closed_by(outcome),
-            violations=tuple(Violation(*noted[:3]) for noted in self._oddities.noted if noted.clause != "H9"),
+            closed_by=closed_by,
+            violations=self._violations(),
             cancelled=outcome is Outcome.HANDSHAKE_TIMEOUT or self._oddities.overrun is not None,
             error_type="" if exc is None else type_of(exc),
             error="" if exc is None else text_of(exc),
             where=self._place(end, outcome) if level > DEBUG else "",
         )
 
-    def _told_client(self, end: End, outcome: Outcome) -> int | None:
+    def _violations(self) -> tuple[Violation, ...]:
+        noted = self._oddities.noted
+        return tuple([Violation(*one[:3]) for one in noted if one.clause != "H9"]) if noted else ()
+
+    def _told_client(self, end: End, closed_by: str) -> int | None:
         """Return the status or the close code that the client got, or that it sent if it closed."""
         if end.delivery.refusal is not None or not end.delivery.in_time:
             return None
-        if outcome in CLIENTS or outcome is Outcome.STOPPED:
+        if closed_by in ("client", "server"):
             return end.disconnect.get("code") if self._accept is not None else None
         if end.delivery.final.told is not None:
             told = int(end.delivery.final.told)  # it may be a CloseCode
@@ -286,11 +294,3 @@ class Record:
         odd = self._oddities
         code = None if odd.refused_close is None else odd.refused_close[1]
         return log.Facts(ended, self.options, odd.overrun, code, stuck=odd.close_stuck)
-
-
-def _closed_by(outcome: Outcome) -> str:
-    if outcome is Outcome.ABANDONED:
-        return ""
-    if outcome is Outcome.STOPPED:
-        return "server"
-    return "app" if outcome in APPS else "client" if outcome in CLIENTS else "guard"

@@ -172,14 +172,15 @@ class Metrics(abc.ABC):
     def __call__(self, report: ConnectionReport) -> None:
         """Count the result of a connection."""
         route = self._route(report.route)
-        outcome = report.outcome.value if report.open_for is None else ACCEPTED
+        ended = report.outcome.value
+        outcome = ended if report.open_for is None else ACCEPTED
         self._record(HANDSHAKES, 1, route, outcome, report.status or "", *self._failure(report), report.http_version)
         if report.answered_after is not None:
             self._record(HANDSHAKE_DURATION, report.answered_after, route, outcome)
         if report.open_for is not None:
             self._record(OPEN_CONNECTIONS, -1, route)
             self._record(CONNECTION_DURATION, report.open_for, route)
-            self._record(CLOSES, 1, route, report.outcome.value, self._close_code(report), report.closed_by)
+            self._record(CLOSES, 1, route, ended, self._close_code(report), report.closed_by)
         for violation in report.violations:
             self._record(VIOLATIONS, 1, route, violation.clause)
 

@@ -102,19 +102,26 @@ def headline(outcome: Outcome, delivery: Delivery, noted: tuple[Noted, ...]) -> 
     return outcome.level, outcome.clause
 
 
-def write(report: ConnectionReport, end: Outcome, delivery: Delivery, noted: tuple[Noted, ...], facts: Facts) -> None:
+def write(
+    level: int,
+    clause: str,
+    report: ConnectionReport,
+    end: Outcome,
+    delivery: Delivery,
+    noted: tuple[Noted, ...],
+    facts: Facts,
+) -> None:
     """Log the line.
 
     Args:
+        level: its level.
+        clause: the clause that it is about.
         report: the report of the connection.
         end: how the connection itself ended, if the report is about what happened afterwards.
         delivery: how the final messages were delivered.
         noted: what the app did wrong before.
         facts: the values that the sentences are filled in with.
     """
-    level, clause = headline(report.outcome, delivery, noted)
-    if not logger.isEnabledFor(level):
-        return
     if noted and level == logging.WARNING and clause == noted[0].clause:
         text = " ".join(_capitalized(str(one)) for one in noted)
     else:

@@ -31,6 +31,8 @@ class Outcome(enum.Enum):
         member.level = level
         return member
 
+    __hash__ = object.__hash__  # `Enum` hashes the name on each lookup, which is slow
+
     # Before the handshake was answered
     RETURNED_UNANSWERED = "returned_unanswered", "H1", ERROR
     RAISED_UNANSWERED = "raised_unanswered", "H2", ERROR
@@ -67,18 +69,21 @@ class Outcome(enum.Enum):
 
 BY_CLAUSE: Mapping[str, Outcome] = MappingProxyType({outcome.clause: outcome for outcome in reversed(Outcome)})
 
-# The outcomes that the app, and the client, brought about. The guard brought about all others.
-APPS = frozenset(
+# The side that ended the connection, where that was not the guard.
+CLOSED_BY: Mapping[Outcome, str] = MappingProxyType(
     {
-        Outcome.REFUSED,
-        Outcome.DENIED,
-        Outcome.DENIED_WITHOUT_BODY,
-        Outcome.DENIED_IN_PART,
-        Outcome.DENIED_WITHOUT_EXTENSION,
-        Outcome.CLOSED,
+        Outcome.REFUSED: "app",
+        Outcome.DENIED: "app",
+        Outcome.DENIED_WITHOUT_BODY: "app",
+        Outcome.DENIED_IN_PART: "app",
+        Outcome.DENIED_WITHOUT_EXTENSION: "app",
+        Outcome.CLOSED: "app",
+        Outcome.LEFT_UNANSWERED: "client",
+        Outcome.LEFT: "client",
+        Outcome.STOPPED: "server",
+        Outcome.ABANDONED: "",
     }
 )
-CLIENTS = frozenset({Outcome.LEFT_UNANSWERED, Outcome.LEFT})
 
 
 def outcome_of(
