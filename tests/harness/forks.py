@@ -19,30 +19,29 @@ from unittest import mock
 import pytest
 
 from asgi_wsguard.probe import servers
-from harmless.apps import MODULES
 from harness import zygote
 
 GUARD = ("asgi_wsguard.middleware", "asgi_wsguard.connection", "asgi_wsguard.probe.scenarios", "asgi_wsguard.runtime")
 ASYNCIO = ("asyncio", "anyio._backends._asyncio", "asgi_wsguard.runtime.on_asyncio")
 TRIO = ("trio", "anyio._backends._trio", "asgi_wsguard.runtime.on_trio")
 UVICORN = ("uvicorn.main", "uvicorn.lifespan.on", "uvicorn.protocols.http.httptools_impl", "uvloop")
-# Not those of Channels, which set up Django with a database for each server.
-HARMLESS = (*(f"harmless.apps.{module}" for module in MODULES if "channels" not in module), "channels.routing")
-IMPORTS: dict[str, tuple[str, ...]] = {
-    "uvicorn": (*GUARD, *ASYNCIO, *UVICORN),
-    "hypercorn": (*GUARD, "hypercorn.__main__", "wsproto"),
-    "anycorn": (*GUARD, "anycorn.__main__", "wsproto"),
-    # Not daphne itself, as Twisted's reactor opens files when it is imported.
-    "daphne": (*GUARD, *ASYNCIO, "autobahn.twisted.websocket", "twisted.internet.endpoints", "twisted.web.http"),
-    "gunicorn": (*GUARD, *ASYNCIO, "gunicorn.app.wsgiapp", "gunicorn.workers.gasgi"),
-    "asyncio": (*ASYNCIO, "hypercorn.asyncio.run"),
-    "trio": TRIO,
-    "uvloop": (*ASYNCIO, "hypercorn.asyncio.run", "uvloop"),
+IMPORTS = {
+    "-m uvicorn": (*GUARD, *ASYNCIO, *UVICORN),
+    "-m hypercorn": (*GUARD, "hypercorn.__main__", "wsproto"),
+    "-m hypercorn -k asyncio": (*ASYNCIO, "hypercorn.asyncio.run"),
+    "-m hypercorn -k uvloop": (*ASYNCIO, "hypercorn.asyncio.run", "uvloop"),
     "--quic-bind": ("aioquic.h3.connection", "aioquic.quic.connection"),
-    "uvicorn_worker.UvicornWorker": (*UVICORN, "uvicorn_worker"),
-    "harmless.served:app": (*ASYNCIO, *HARMLESS),
+    "-m anycorn": (*GUARD, "anycorn.__main__", "wsproto"),
+    "-m anycorn -k asyncio": ASYNCIO,
+    "-k trio": TRIO,
+    # Not daphne itself, as Twisted's reactor opens files when it is imported.
+    "-m daphne": (*GUARD, *ASYNCIO, "autobahn.twisted.websocket", "twisted.internet.endpoints", "twisted.web.http"),
+    "-m gunicorn": (*GUARD, *ASYNCIO, "gunicorn.app.wsgiapp"),
+    "-k asgi": ("gunicorn.workers.gasgi",),
+    "-k uvicorn_worker.UvicornWorker": (*UVICORN, "uvicorn_worker"),
+    "HARMLESS_MODULES=strawberry_": ("harmless.apps.strawberry_",),
 }
-"""What a word of the command lets a server import. Not granian: its threads do not survive a fork."""
+"""What a server imports whose command has this text. Not granian: its threads do not survive a fork."""
 SERVERS = ("uvicorn", "hypercorn", "anycorn", "daphne", "gunicorn")
 
 _zygotes: dict[tuple[str, ...], socket.socket] = {}
@@ -54,10 +53,11 @@ class Fork(subprocess.Popen[bytes]):
 
     def _execute_child(self, args: Any, *more: Any) -> None:
         (_, _, _, _, cwd, env, _, _, _, stdin, stdin_write, stdout_read, stdout, stderr_read, stderr) = more[:15]
-        if args[:2] != [sys.executable, "-m"] or args[2] not in SERVERS:
+        if args[0] != sys.executable or args[2] not in SERVERS:
             super()._execute_child(args, *more)  # type: ignore[misc]
             return
-        modules = tuple(dict.fromkeys(module for word in args for module in IMPORTS.get(word, ())))
+        command = " ".join([*args, f"HARMLESS_MODULES={env.get('HARMLESS_MODULES')}"])
+        modules = tuple(dict.fromkeys(module for text in IMPORTS if text in command for module in IMPORTS[text]))
         # gunicorn asks for the folder when it is imported.
         key = (os.fspath(cwd or os.getcwd()), *modules)
         with _starting:
