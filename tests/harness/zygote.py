@@ -33,20 +33,22 @@ SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER in <sys/prctl.h>
 _asking = threading.Lock()
 
 
-def request(zygote: socket.socket, fds: dict[int, int], **what: Any) -> int:
+def request(zygote: socket.socket, fds: dict[int, int], *, session: bool = False, **what: Any) -> int:
     """Return the process ID of a new child of this process.
 
     Args:
         zygote: the socket of a zygote that descends from this process.
         fds: the child's files, and which of this process they are.
-        what: its `args`, and what else `become` takes.
+        session: give it a session of its own.
+        what: what `become` takes.
     """
+    what.update(fds=list(fds), session=session)
     what["ignored"] = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
     prctl = ctypes.CDLL(None).prctl
     with _asking:
         # The child loses its parent, and then goes to the next ancestor that takes such.
         prctl(SUBREAPER, 1, 0, 0, 0)
-        socket.send_fds(zygote, [json.dumps({"fds": list(fds), **what}).encode()], list(fds.values()))
+        socket.send_fds(zygote, [json.dumps(what).encode()], list(fds.values()))
         answer = zygote.recv(SIZE)
         prctl(SUBREAPER, 0, 0, 0, 0)
     return int(answer)
@@ -63,16 +65,26 @@ def serve(requests: socket.socket) -> dict[str, Any]:
         pid_read, pid_write = os.pipe()
         between = os.fork()
         if not between:
-            if pid := os.fork():
-                os.write(pid_write, str(pid).encode())
+            if os.fork():
                 os._exit(0)
             what: dict[str, Any] = json.loads(message)
+            if what.pop("session"):
+                os.setsid()
+            take_signals(what.pop("ignored"))
+            os.write(pid_write, str(os.getpid()).encode())
             take_files(dict(zip(what.pop("fds"), fds)))
             return what
         os.waitpid(between, 0)  # only then is the child that of the client
         requests.send(os.read(pid_read, SIZE))
         for fd in (pid_read, pid_write, *fds):
             os.close(fd)
+
+
+def take_signals(ignored: Sequence[int]) -> None:
+    """Handle signals as a new interpreter does whose parent ignores these."""
+    for number in SIGNALS:
+        handler = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN if number in ignored else handler)
 
 
 def take_files(fds: dict[int, int]) -> None:
@@ -86,18 +98,8 @@ def take_files(fds: dict[int, int]) -> None:
         os.closerange(number + 1, following)
 
 
-def become(
-    args: Sequence[str],
-    ignored: Sequence[int],
-    env: dict[str, str] | None = None,
-    session: bool = False,
-) -> None:
+def become(args: Sequence[str], env: dict[str, str] | None = None) -> None:
     """Do what a new interpreter does with these arguments."""
-    for number in SIGNALS:
-        handler = signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL
-        signal.signal(number, signal.SIG_IGN if number in ignored else handler)
-    if session:
-        os.setsid()
     if env is not None:
         os.environ.clear()
         os.environ.update(env)
