@@ -49,7 +49,7 @@ def settled(guarded: Results, suite: Suite) -> list[Result]:
 def runs(request):
     """Start the two runs of each suite that was asked for, all at the same time, the longest first."""
     chosen = [item.callspec.params["suite"] for item in request.session.items if "runs" in item.fixturenames]
-    with ThreadPoolExecutor(len(chosen)) as makers, ThreadPoolExecutor(4) as runners:
+    with ThreadPoolExecutor(len(chosen)) as makers, ThreadPoolExecutor(2) as runners:
         homes = {suite.project: makers.submit(prepare, suite) for suite in chosen}
 
         def both(suite: Suite) -> tuple[Results, Results]:
