@@ -211,6 +211,10 @@ class Running:
         return self.logfile.read_bytes()[start:].decode(errors="replace")
 
 
+start = subprocess.Popen
+"""Starts a process. The project's own tests replace it."""
+
+
 @contextlib.contextmanager
 def running(
     server: Server,
@@ -243,7 +247,7 @@ def running(
         logfile = Path(logs, "log")
         tls = self_signed(Path(logs)) if server.http == 3 else tls
         with logfile.open("wb") as output:
-            process = subprocess.Popen(
+            process = start(
                 [python, *server.arguments(port, app, logs)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,

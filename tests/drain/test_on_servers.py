@@ -23,6 +23,7 @@ from asgi_wsguard.probe.client import Observation, visit
 from asgi_wsguard.probe.judge import COARSE, exceptions
 from asgi_wsguard.probe.model import Hear, Say, Until
 from asgi_wsguard.probe.servers import REFUSED, SERVERS, Running, Server, get
+from harness.forks import forked_again as forked_again
 
 if TYPE_CHECKING:
     pass

@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from asgi_wsguard.probe.servers import SERVERS, Server, free_port, get
+from harness.forks import forked_again as forked_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

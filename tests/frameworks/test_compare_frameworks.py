@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from asgi_wsguard.cli.commands import commands
+from harness.forks import forked as forked
 
 
 @pytest.mark.parametrize(("app", "improvements"), [("fastapi", 4), ("litestar", 0), ("channels", 0)])

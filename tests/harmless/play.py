@@ -80,6 +80,7 @@ class Run:
     async def _left(self, play: str) -> list[str]:
         """Return what is left behind, once nothing changes it any more."""
         deadline = time.monotonic() + seconds(EXIT_TIMEOUT * 1.2) + 0.3
+        pause = 0.05 if SCALE > 1 else 0.5
         while True:
             try:
                 left = json.loads(await asyncio.to_thread(get, self.served.port, f"/left/{play}", 5.0))
@@ -87,7 +88,8 @@ class Run:
                 return ["the server does not answer"]
             if not left or time.monotonic() > deadline:
                 return list(left)
-            await asyncio.sleep(0.05 if SCALE > 1 else 0.5)
+            await asyncio.sleep(min(pause, deadline + 0.05 - time.monotonic()))
+            pause = min(2 * pause, 0.5)  # some leave things behind for good
 
     async def play_all(self, apps: Sequence[App], side: str) -> dict[str, Happened]:
         """Play apps at the same time, and then those that disturb others."""

@@ -17,6 +17,7 @@ from harmless.improvements import IMPROVEMENTS, Improvement, improvements
 from harmless.model import App
 from harmless.play import SERVERS, Played, play
 from harmless.stored import stored
+from harness.forks import forked_again as forked_again
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 12), reason="tells whose task is whose by its context")
 AT_ONCE = 4

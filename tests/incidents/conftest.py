@@ -21,6 +21,7 @@ import pytest
 from asgi_wsguard.probe import client
 from asgi_wsguard.probe.servers import Running, Server, get, running, stop
 from harness.environments import environment
+from harness.forks import forked as forked
 
 HERE = Path(__file__).parent
 

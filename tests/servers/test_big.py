@@ -9,6 +9,7 @@ import pytest
 from websockets.sync.client import connect
 
 from asgi_wsguard.probe.servers import SERVERS, running
+from harness.forks import forked as forked
 
 SIZE = 64 * 2**20
 FRAME = 8 * 2**20

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from asgi_wsguard.cli.commands import commands
+from harness.forks import forked as forked
 
 APPS = Path(__file__).parents[1] / "tools"
 

@@ -17,6 +17,7 @@ from compat.releases import PACKAGES, Package
 from compat.replay import replay
 from compat.stored import EXTENSION, older, outcomes, spread
 from harness.environments import find_python
+from harness.forks import forked as forked
 
 STORED_NEWEST = newest()
 STORED_RELEASES = older()["packages"]

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from asgi_wsguard.probe.servers import SERVERS, Server, get, running
+from harness.forks import forked as forked
 
 BY_NAME = {server.name: server for server in SERVERS}
 PATIENCE = 20.0

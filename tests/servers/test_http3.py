@@ -10,6 +10,7 @@ from asgi_wsguard.probe.client import visit
 from asgi_wsguard.probe.scenarios import SCENARIOS
 from asgi_wsguard.probe.servers import HYPERCORN_OVER_HTTP3, Running, running
 from harness import contract
+from harness.forks import forked as forked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

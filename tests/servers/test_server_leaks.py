@@ -16,6 +16,7 @@ from asgi_wsguard.probe.client import visit
 from asgi_wsguard.probe.judge import describe
 from asgi_wsguard.probe.model import Hear, Leave, Say, Vanish
 from asgi_wsguard.probe.servers import SERVERS, Running, get, running
+from harness.forks import forked as forked
 
 if TYPE_CHECKING:
     from asgi_wsguard.probe.model import Step

@@ -79,7 +79,7 @@ def loop_scope(scope: str) -> str:
 def test_beside_other_plugins(pytester: pytest.Pytester, mark: str, options: str, arguments: list[str]) -> None:
     pytester.makeini(STRICT + options)
     pytester.makepyfile(apps=APPS, test_suite=SUITE + mark)
-    result = pytester.runpytest_subprocess(*arguments)
+    result = pytester.runpytest_subprocess("-p", "no:faker", *arguments)
     result.assert_outcomes(passed=9, failed=3)
     result.stdout.fnmatch_lines_random(
         [
@@ -131,7 +131,7 @@ def test_starlettes_client(pytester: pytest.Pytester) -> None:
                 assert ws.receive_text() == "hi"
         """
     )
-    result = pytester.runpytest_subprocess("-p", "no:asyncio")
+    result = pytester.runpytest_subprocess("-p", "no:faker", "-p", "no:asyncio")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["'/bad': the app left the task * behind; it waits *", "FAILED *::test_bad*"])
 

@@ -1,4 +1,7 @@
-"""A pytest plugin for other projects' suites: where `GUARDED` is set, every app in them runs behind the guard."""
+"""A pytest plugin for other projects' suites: where `GUARDED` is set, every app in them runs behind the guard.
+
+The tests that the file `LEAVE_OUT` names are not run.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import importlib
 import importlib.util
 import os
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 
 import pytest
 from wsguard_granian import serve_granian
@@ -162,10 +166,16 @@ def pytest_configure():
             wrap()
 
 
+def pytest_collection_modifyitems(config, items):
+    left_out = set(Path(os.environ["LEAVE_OUT"]).read_text("utf-8").splitlines())
+    config.hook.pytest_deselected(items=[item for item in items if repr(item.nodeid) in left_out])
+    items[:] = [item for item in items if repr(item.nodeid) not in left_out]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     before = websockets[0]
     try:
         return (yield)
     finally:
-        item.user_properties.append(("websockets", websockets[0] - before))
+        item.user_properties += [("websockets", websockets[0] - before), ("id", repr(item.nodeid))]
