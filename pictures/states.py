@@ -9,7 +9,7 @@ from __future__ import annotations
 from asgi_wsguard.exceptions import ProtocolViolation
 from asgi_wsguard.rules import messages
 from asgi_wsguard.rules.denial import DenialResponse
-from asgi_wsguard.rules.lifecycle import Lifecycle
+from asgi_wsguard.rules.lifecycle import Lifecycle, Policy
 from asgi_wsguard.rules.states import OVER, UNANSWERED, State
 from pictures.drawing import Arrow, Box, Point, Region, between, figure
 
@@ -98,7 +98,7 @@ def ways() -> dict[Way, list[str]]:
 
 
 def _after(can_deny: bool, events: tuple[str, ...]) -> State:
-    lifecycle = Lifecycle((), can_deny=can_deny, strict=False, denial=DenialResponse())
+    lifecycle = Lifecycle((), can_deny=can_deny, policy=Policy(DenialResponse()))
     for event in events:
         before = lifecycle.state
         if event == LEAVES:
