@@ -88,8 +88,9 @@ async def firehose(scope: Any, receive: Any, send: Any) -> None:
                 await send({"type": "websocket.send", "text": "x" * 100})
         except OSError:
             note("told by its send")
-        note("frozen" if time.monotonic() - turns[-1] >= 0.7 else "others had their turns")
-        tasks.cancel_scope.cancel()
+        finally:  # daphne may cancel it
+            note("frozen" if time.monotonic() - turns[-1] >= 0.7 else "others had their turns")
+            tasks.cancel_scope.cancel()
 
 
 async def drinks_and_leaves(talk: Talk) -> None:
