@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterable, MutableMapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from .nesting import is_guarded
@@ -88,7 +90,6 @@ class WebSocketGuardMiddleware:
 
         if not callable(app):
             raise TypeError(f"app must be an ASGI app, not {app!r}")
-        self._connection = Connection
         self.app: App = _single_callable(app)
         self._options = Options(
             app=self.app,
@@ -107,6 +108,8 @@ class WebSocketGuardMiddleware:
             observers=Observers(observers),
             drainer=drainer,
         )
+        # Bound here, and the exception in `__call__` without a name: that keeps the coroutine of a connection small.
+        self._connection = partial(Connection, self._options)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Run the app. Servers pass these by position or by name."""
@@ -114,14 +117,14 @@ class WebSocketGuardMiddleware:
             return await self._serve_lifespan(scope, receive, send)
         if scope["type"] != "websocket" or is_guarded(scope):
             return await self.app(scope, receive, send)
-        connection = self._connection(self._options, scope, receive, send)
+        connection = self._connection(scope, receive, send)
         if self._options.may_refuse and await self._refuses(connection):
             return
         try:
             connection.enter()
             await self.app(scope, connection.receive, connection.send)
-        except BaseException as exc:
-            if not await connection.finish(exc):
+        except BaseException:
+            if not await connection.finish(sys.exc_info()[1]):
                 raise
         else:
             await connection.finish(None)

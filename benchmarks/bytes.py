@@ -9,17 +9,17 @@ from collections import Counter
 from pathlib import Path
 from types import CoroutineType
 
-from benchmarks.inmemory import IDLE, idle_connections
+from benchmarks.inmemory import idle_connections
 
 
-def by_type(app, connections: int) -> Counter[str]:
+def by_type(app, connections: int, idle: float) -> Counter[str]:
     """Return the bytes that one open connection has in objects of each type, with the collector's header of each."""
 
     async def run() -> Counter[str]:
         async with idle_connections(app, 10):  # allocate what only the first do
             before = {id(found) for found in existing()}
             async with idle_connections(app, connections):
-                await asyncio.sleep(IDLE)
+                await asyncio.sleep(idle)
                 sizes: Counter[str] = Counter()
                 for found in existing():
                     if id(found) not in before:
@@ -29,10 +29,10 @@ def by_type(app, connections: int) -> Counter[str]:
     return asyncio.run(run())
 
 
-def added(app, bare, connections: int) -> Counter[str]:
+def added(app, bare, connections: int, idle: float) -> Counter[str]:
     """Return what the first adds to the second for one connection."""
-    more = by_type(app, connections)
-    more.subtract(by_type(bare, connections))
+    more = by_type(app, connections, idle)
+    more.subtract(by_type(bare, connections, idle))
     return more
 
 

@@ -35,8 +35,6 @@ HTTP = {**SCOPE, "type": "http", "scheme": "http", "method": "GET"}
 CONNECT = {"type": "websocket.connect"}
 ACCEPT = {"type": "websocket.accept"}
 DISCONNECT = {"type": "websocket.disconnect", "code": 1000, "reason": ""}
-# Seconds after which a connection is idle: the guard has looked at it once.
-IDLE = 1.0
 
 
 def receiving(messages: Iterable[dict[str, Any]]):

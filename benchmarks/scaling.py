@@ -24,7 +24,7 @@ def rows(few: int = 100, many: int = 10_000, rounds: int = 20, connections: int 
         runs = {str(n): partial(time_beside, n, wrap, connections) for n in (few, many)}
         beside_few, beside_many = least(runs, rounds).values()
         yield Row(f"time: {name}", duration(beside_many), quotient(beside_many, beside_few), target)
-        size_of_few, size_of_many = (bytes_per_connection(wrap(idle_app), n) for n in (few, many))
+        size_of_few, size_of_many = (bytes_per_connection(wrap(idle_app), n, 0) for n in (few, many))
         yield Row(f"memory: {name}", f"{size_of_many:,.0f} B", quotient(size_of_many, size_of_few), target)
 
 

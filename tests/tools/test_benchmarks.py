@@ -13,7 +13,7 @@ TINY = {
     "echo": {"rounds": 1, "echoes": 2},
     "connection": {"rounds": 1, "connections": 2, "handshakes": 2},
     "http": {"rounds": 1, "requests": 2},
-    "memory": {"connections": 2, "sockets": 2},
+    "memory": {"connections": 2, "sockets": 2, "idle": 0},
     "scaling": {"few": 2, "many": 4, "rounds": 1, "connections": 2},
 }
 if SERVED:
