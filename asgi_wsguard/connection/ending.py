@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, Callable
 
+from .. import integrations
 from ..integrations.crash_paths import crash_path_is_sound
 from ..observers import Pending, abandon, finish
 from ..report import Outcome
@@ -207,9 +208,9 @@ class Ending:
             in_time = await self._tracker.runtime.shielded(self._record.options.close_timeout, call)
         except GeneratorExit:
             raise
-        except OSError:
-            return Delivery(final)  # the client has left: nothing is owed any more
         except Exception as exc:
+            if integrations.client_has_left(exc):
+                return Delivery(final)  # nothing is owed any more
             return Delivery(final, exc if final.told else None)
         except BaseException as exc:
             return Delivery(final, cancelled=exc)

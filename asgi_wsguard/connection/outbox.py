@@ -26,6 +26,8 @@ Send = Callable[[Message], Awaitable[None]]
 BURST = 1024
 # Messages are counted down in parts: CPython caches the integers up to 256, and makes an object of each larger one.
 PART = 256
+# Iterations of the event loop after which a server's send() has begun its work, in a task of its own on trio.
+TURNS = 10
 
 
 class Outbox:
@@ -290,7 +292,17 @@ class Outbox:
             self._tracker.runtime.interrupt(caller)
 
     def interrupt_close(self) -> None:
-        """End the app's own close, if the server still waits in it."""
+        """End the app's own close, if the server still waits in it a few iterations of the event loop later.
+
+        An app may have blocked the event loop for as long as the limit, and the close would be lost that the server has
+        not had a chance to send.
+        """
+        if self._closing is not None:
+            self._tracker.runtime.start(self._interrupt_close, _anything)
+
+    async def _interrupt_close(self) -> None:
+        for _ in range(TURNS):
+            await anyio.lowlevel.checkpoint()
         if self._closing is not None:
             self._tracker.runtime.interrupt(self._closing)
 

@@ -132,6 +132,30 @@ async def test_o5_o7_after_the_client_left(log: Log, raise_when_gone: bool) -> N
     assert log.lines() == []
 
 
+class BlockedBefore(StrictServer):
+    """Its `send()` begins with a checkpoint, and the close is due before it gets there."""
+
+    send_of_app: Any = None
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "websocket.close":
+            self.send_of_app.__self__.interrupt_close()
+            await anyio.lowlevel.checkpoint()
+        await super().send(message)
+
+
+async def test_o4_a_close_is_not_lost_while_the_event_loop_is_blocked() -> None:
+    """As httpx-ws' `send()` begins, when an app has blocked the event loop for `close_timeout`."""
+    server = BlockedBefore("/ws")
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        server.send_of_app = send
+        await sending(ACCEPT, {**CLOSE, "code": 4001})(scope, receive, send)
+
+    result = await serve(app, server)
+    assert result.client.close_code == 4001
+
+
 async def test_o7_the_send_that_finds_out() -> None:
     server = StrictServer("/ws")
 
@@ -161,7 +185,7 @@ class OnAutobahn(StrictServer):
             raise Disconnected
 
 
-@pytest.mark.parametrize(("known", "last"), [(True, TEXT), (True, CLOSE), (False, TEXT)])
+@pytest.mark.parametrize(("known", "last"), [(True, (TEXT, TEXT)), (True, (CLOSE, TEXT)), (True, ()), (False, (TEXT,))])
 async def test_o7_the_send_that_finds_out_on_daphne(
     log: Log, monkeypatch: pytest.MonkeyPatch, known: bool, last: Any
 ) -> None:
@@ -176,8 +200,8 @@ async def test_o7_the_send_that_finds_out_on_daphne(
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         await sending(ACCEPT)(scope, receive, send)
         server.client_leaves(1001)
-        await send(last)
-        await send(last)
+        for message in last:  # without any, the close is the guard's
+            await send(message)
 
     result = await serve(app, server)
     assert type(result.error) is (type(None) if known else Disconnected)
