@@ -151,9 +151,12 @@ async def test_o4_a_close_is_not_lost_while_the_event_loop_is_blocked() -> None:
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         server.send_of_app = send
         await sending(ACCEPT, {**CLOSE, "code": 4001})(scope, receive, send)
+        for _ in range(20):  # nor is the app interrupted later
+            await anyio.lowlevel.checkpoint()
 
     result = await serve(app, server)
     assert result.client.close_code == 4001
+    assert result.error is None
 
 
 async def test_o7_the_send_that_finds_out() -> None:
