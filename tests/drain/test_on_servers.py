@@ -34,6 +34,7 @@ ROWS = json.loads((HERE.parents[1] / "docs" / "deploy" / "servers.json").read_te
 LATE = 4.0
 """Seconds. uvicorn looks at its supervisor's signals twice a second, gunicorn and daphne look once."""
 GONE = 4.0
+ATTEMPTS = 4
 LONGER_THAN_ANY_WAITS = 5.0
 """Seconds. Hypercorn and anycorn cut after 3."""
 
@@ -92,6 +93,13 @@ def _stop_with_a_client(bare: Running) -> int | None:
     raise AssertionError("a message that nobody sent")
 
 
+def _is_herd(seen: Crowd) -> bool:
+    """Return whether most of them were closed within a tenth of the spread."""
+    closed = sorted(client.closed_at for client in seen.clients)
+    most = CLIENTS * 3 // 4
+    return min(last - first for first, last in zip(closed, closed[most:])) <= SPREAD / 10
+
+
 class EveryServer:
     def test_each_client_gets_its_close(self, played: Played) -> None:
         code = 1011 if not played.server.close_reason else 1012  # O11, on daphne
@@ -108,12 +116,16 @@ class EveryServer:
     def test_all_within_grace_and_spread(self, played: Played) -> None:
         assert played.crowd.last <= played.crowd.signalled_at + GRACE + SPREAD + LATE
 
-    def test_they_are_no_herd(self, played: Played) -> None:
-        closed = sorted(client.closed_at for client in played.crowd.clients)
-        most = CLIENTS * 3 // 4
-        closest = min(last - first for first, last in zip(closed, closed[most:]))
+    def test_they_are_no_herd(self, played: Played, tmp_path: Path) -> None:
+        herds = [_is_herd(played.crowd)]
+        # A busy machine may hold them up, and let them come at once. A drain that makes a herd makes one each time.
+        while all(herds) and len(herds) < ATTEMPTS and played.server.close_reason:
+            folder = tmp_path / str(len(herds))
+            folder.mkdir()
+            with started(played.server, "app", folder) as process:
+                herds.append(_is_herd(crowd(process)))
         # Daphne refuses 1012, and ends what has crashed once a second (O11).
-        assert closest > SPREAD / 10 or not played.server.close_reason
+        assert not all(herds) or not played.server.close_reason
 
     def test_no_message_is_lost(self, played: Played) -> None:
         """What the app has answered, its client has got."""
