@@ -294,8 +294,12 @@ def free_port() -> int:
     return free_port()
 
 
-def _wait_until_it_answers(process: subprocess.Popen[bytes], server: Running, patience: float = 30.0) -> None:
-    deadline = time.monotonic() + patience
+STARTING = 120.0
+"""Seconds that a server has until it answers: an app may import a lot, for the first time, on a busy machine."""
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], server: Running) -> None:
+    deadline = time.monotonic() + STARTING
     while not answers(server.port, tls=server.tls):
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"{server.server.name} did not start:\n{server.log()}")

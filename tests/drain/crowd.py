@@ -15,7 +15,7 @@ from asgi_wsguard.probe.servers import Running
 CLIENTS = 200
 PAUSE = 0.1
 """Seconds between the messages of a busy client."""
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds. After that the server is taken to hang."""
 
 
