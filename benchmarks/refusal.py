@@ -43,7 +43,7 @@ def fastapi():
 def full(app):
     """A middleware that refuses, because its only place is taken."""
     guarded = WebSocketGuardMiddleware(app, max_connections=1)
-    guarded._connections = 1
+    guarded._options.seats.taken = 1
     return guarded
 
 
@@ -57,10 +57,12 @@ def rows(rounds: int = 300, refusals: int = 50) -> Iterator[Row]:
     apps = {"bare": silent, "FastAPI": fastapi()} if installed("fastapi") else {"bare": silent}
     refusing = {}
     for name, app in apps.items():
-        refusing[f"max_connections (E9): {name}"] = full(app), None
-        refusing[f"draining (D1): {name}"] = draining(app), None
-        refusing[f"no answer (H1): {name}"] = WebSocketGuardMiddleware(app), app
-    refusing["exception (H2): bare"] = WebSocketGuardMiddleware(raises), raises
+        refusing["E9", "max_connections", name] = full(app), None
+        refusing["D1", "draining", name] = draining(app), None
+        refusing["H1", "no answer", name] = WebSocketGuardMiddleware(app), app
+    refusing["H2", "exception", "bare"] = WebSocketGuardMiddleware(raises), raises
+    for (clause, *_), (guarded, _) in refusing.items():
+        check(guarded, clause)
     called = {app for _, app in refusing.values() if app is not None}
     runs = {app: partial(one_run, app, refusals) for app in (*called, *(guarded for guarded, _ in refusing.values()))}
     logger = logging.getLogger("asgi_wsguard")
@@ -72,11 +74,31 @@ def rows(rounds: int = 300, refusals: int = 50) -> Iterator[Row]:
     finally:
         logger.removeHandler(handler)
         logger.propagate = propagate
-    for name, (guarded, app) in refusing.items():
+    for (clause, why, name), (guarded, app) in refusing.items():
         seconds = times[guarded] - times.get(
             app, 0
         )  # the time of the app itself, where it is called, is not the guard's
-        yield Row(name, duration(seconds), seconds / TARGET, 1)
+        yield Row(f"{why} ({clause}): {name}", duration(seconds), seconds / TARGET, 1)
+
+
+def check(guarded, clause: str) -> None:
+    """Raise if it does not refuse for this clause."""
+    lines = []
+    handler = logging.Handler()
+    handler.emit = lines.append
+    logger = logging.getLogger("asgi_wsguard")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    try:
+        one_run(guarded, 1)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
+    signatures = [line.ws_signature for line in lines]
+    if signatures != [f"wsguard-{clause}"]:
+        raise AssertionError(f"{clause} is to be measured, not {signatures}")
 
 
 def one_run(app, refusals: int) -> float:

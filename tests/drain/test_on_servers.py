@@ -28,8 +28,8 @@ HERE = Path(__file__).parent
 BY_NAME = {server.name: server for server in SERVERS}
 ROWS = json.loads((HERE.parents[1] / "docs" / "deploy" / "servers.json").read_text(encoding="utf-8"))
 LATE = GONE = 15.0
-"""Seconds. uvicorn looks at its supervisor's signals twice a second, gunicorn and daphne look once; the rest is for a busy
-machine. A server that waits for its clients waits for ever, or as gunicorn 30 s."""
+"""Seconds. uvicorn looks at its supervisor's signals twice a second, gunicorn and daphne look once. The rest is for a
+busy machine: one that waits for its clients waits for ever, or 30 s."""
 ATTEMPTS = 4
 LONGER_THAN_ANY_WAITS = 5.0
 """Seconds. Hypercorn and anycorn cut after 3."""
