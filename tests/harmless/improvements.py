@@ -196,7 +196,10 @@ FRAMEWORKS = [
     Improvement("O1", "quart-returns", ("granian",), "client", ["'hello'", "end 1000 ''"]),
     Improvement("O1", "quart-returns", ("granian",), "took", sometimes=True),
     # This uvicorn raises a RuntimeError for what is sent after the end, which nobody takes for a disconnect.
-    Improvement("E2", "litestar-listener", ("uvicorn-websockets",), "logs", sometimes=True),
+    *(
+        Improvement("E2", app, ("uvicorn-websockets",), "logs", sometimes=True)
+        for app in ("litestar-listener", "litestar-stream")
+    ),
     # Having closed, engine.io waits for the disconnect, which the server owes it.
     *(
         Improvement("O8", f"socketio-{name}", NOT_ON_TRIO, "left", [], sometimes=True)
