@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import h2.config
@@ -507,6 +508,26 @@ def test_tls_ends_without_a_word(tls: TLS, context: ssl.SSLContext) -> None:
     with served(lambda connection: connection.sendall(upgrade(request(connection))), context) as port:
         seen = visit(port, "/", tls=tls, steps=(Say("hello"), Pause(0.01), Say("hello")))
     assert (seen.opened, seen.code, seen.hung) == (True, 1006, False)
+
+
+def test_tls_ends_before_the_client_writes(tls: TLS, context: ssl.SSLContext) -> None:
+    """As hypercorn cuts a connection of HTTP/2 that has been idle."""
+
+    def serve(connection: ssl.SSLSocket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.settimeout(0)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            connection.unwrap()
+        assert gone.wait(5)
+
+    gone = threading.Event()
+    with served(serve, context) as port:
+        wire = Wire(port, time.monotonic() + 5, tls)
+        assert wire.read() == b""
+        gone.set()
+    with wire.socket:
+        wire.write(b"a")
+        wire.write(b"b")
 
 
 def test_http2_over_tls(tls: TLS, context: ssl.SSLContext) -> None:

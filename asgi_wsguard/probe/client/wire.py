@@ -12,7 +12,7 @@ from dataclasses import dataclass
 RECEIVE_BUFFER = 4096
 """Bytes. With a small buffer, a client that does not read soon blocks the server's sends."""
 
-ENDED = (ConnectionError, ssl.SSLEOFError)
+ENDED = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """The exceptions of a socket whose peer has ended the connection. Over TLS they depend on Python's version."""
 
 
