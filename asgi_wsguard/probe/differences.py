@@ -88,6 +88,7 @@ AFTER_A_CLOSE = (
     "pushes-until-left",
     "raises-after-leaving",
     "receives-in-bits",
+    "sends-after-close",
     "sends-after-leaving",
     "stays-after-close",
     "waits-until-left",
