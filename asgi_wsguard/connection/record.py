@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..integrations.uvicorn import server_stops
 from ..observers import Pending
 from ..options import Options
-from ..report import ConnectionReport, Outcome, Violation, lines, log, new_report
+from ..report import ConnectionReport, Draft, Outcome, Violation, finished, lines, log
 from ..report.error import name_of, text_of, type_of
 from ..report.log import Noted
 from ..report.outcome import CLOSED_BY, outcome_of
@@ -236,25 +236,25 @@ class Record:
         ended = min(clocks.ended, end.tracker.runtime.now())
         answered = clocks.opened if opened else None if told is None else ended
         exc = end.exc if not end.how.handled and end.how.reason is not EndReason.CANCELLED else None
-        return new_report(
-            outcome=end.after or outcome,
-            path=self.path,
-            route=self.route,
-            client=self.client,
-            subprotocol=self.subprotocol,
-            http_version=readable(lambda: str(self.scope.get("http_version", ""))),
-            answered_after=None if answered is None else answered - clocks.began,
-            open_for=ended - clocks.opened if opened else None,
-            status=None if opened else told,
-            close_code=told if opened else None,
-            close_reason=close.get("reason") or "" if opened and told is not None else "",
-            closed_by=closed_by,
-            violations=self._violations(),
-            cancelled=outcome is Outcome.HANDSHAKE_TIMEOUT or self._oddities.overrun is not None,
-            error_type="" if exc is None else type_of(exc),
-            error="" if exc is None else text_of(exc),
-            where=self._place(end, outcome) if level > DEBUG else "",
-        )
+        report: Any = Draft()
+        report.outcome = end.after or outcome
+        report.path = self.path
+        report.route = self.route
+        report.client = self.client
+        report.subprotocol = self.subprotocol
+        report.http_version = readable(lambda: str(self.scope.get("http_version", "")))
+        report.answered_after = None if answered is None else answered - clocks.began
+        report.open_for = ended - clocks.opened if opened else None
+        report.status = None if opened else told
+        report.close_code = told if opened else None
+        report.close_reason = close.get("reason") or "" if opened and told is not None else ""
+        report.closed_by = closed_by
+        report.violations = self._violations()
+        report.cancelled = outcome is Outcome.HANDSHAKE_TIMEOUT or self._oddities.overrun is not None
+        report.error_type = "" if exc is None else type_of(exc)
+        report.error = "" if exc is None else text_of(exc)
+        report.where = self._place(end, outcome) if level > DEBUG else ""
+        return finished(report)
 
     def _violations(self) -> tuple[Violation, ...]:
         noted = self._oddities.noted

@@ -6,7 +6,7 @@ import abc
 import enum
 from dataclasses import dataclass
 from logging import DEBUG
-from typing import Callable, Union
+from typing import Callable, NamedTuple, Union
 
 from ..report import ConnectionReport, Outcome
 
@@ -142,11 +142,41 @@ class _Few:
         return value
 
 
+class _Kind(NamedTuple):
+    """What reports have in common that are counted in the same series."""
+
+    route: str
+    outcome: Outcome
+    status: str | int
+    error_type: str
+    error: str
+    http_version: str
+    close_code: str
+    closed_by: str
+    answered: bool
+    opened: bool
+
+
+class _Series(NamedTuple):
+    """What the reports of one kind are recorded in."""
+
+    handshake: Record
+    answered_after: Record
+    closed: Record
+    open_for: Record
+    close: Record
+
+
+def _unused(amount: float) -> None:
+    """Record nothing."""
+
+
 class Metrics(abc.ABC):
     """An observer that counts. It may be used from any number of event loops and threads."""
 
     def __init__(self) -> None:
         self._records: dict[tuple[Metric, Labels], Record] = {}
+        self._series: dict[_Kind, _Series] = {}
         self._route = _Few()
         self._error = _Few()
         self._code = _Few()
@@ -155,34 +185,58 @@ class Metrics(abc.ABC):
     def _bind(self, metric: Metric, labels: Labels) -> Record:
         """Return the function that records in the metric with these labels."""
 
-    def _record(self, metric: Metric, amount: float, *labels: str | int) -> None:
+    def _record(self, metric: Metric, *labels: str | int) -> Record:
         record = self._records.get((metric, labels))
         if record is None:
             record = self._records[metric, labels] = self._bind(metric, labels)
-        record(amount)
+        return record
 
     def opened(self, route: str) -> None:
         """Count a websocket that was accepted."""
-        self._record(OPEN_CONNECTIONS, 1, self._route(route))
+        self._record(OPEN_CONNECTIONS, self._route(route))(1)
 
     def outlive(self, route: str, change: int) -> None:
         """Count an app that outlives its client up, or down when it has ended."""
-        self._record(OUTLIVING_APPS, change, self._route(route))
+        self._record(OUTLIVING_APPS, self._route(route))(change)
 
     def __call__(self, report: ConnectionReport) -> None:
         """Count the result of a connection."""
-        route = self._route(report.route)
-        ended = report.outcome.value
-        outcome = ended if report.open_for is None else ACCEPTED
-        self._record(HANDSHAKES, 1, route, outcome, report.status or "", *self._failure(report), report.http_version)
+        kind = _Kind(
+            self._route(report.route),
+            report.outcome,
+            report.status or "",
+            *self._failure(report),
+            report.http_version,
+            self._close_code(report),
+            report.closed_by,
+            report.answered_after is not None,
+            report.open_for is not None,
+        )
+        series = self._series.get(kind)
+        if series is None:
+            series = self._series[kind] = self._series_of(kind)
+        series.handshake(1)
         if report.answered_after is not None:
-            self._record(HANDSHAKE_DURATION, report.answered_after, route, outcome)
+            series.answered_after(report.answered_after)
         if report.open_for is not None:
-            self._record(OPEN_CONNECTIONS, -1, route)
-            self._record(CONNECTION_DURATION, report.open_for, route)
-            self._record(CLOSES, 1, route, ended, self._close_code(report), report.closed_by)
+            series.closed(-1)
+            series.open_for(report.open_for)
+            series.close(1)
         for violation in report.violations:
-            self._record(VIOLATIONS, 1, route, violation.clause)
+            self._record(VIOLATIONS, kind.route, violation.clause)(1)
+
+    def _series_of(self, kind: _Kind) -> _Series:
+        """Return the series of a kind. Those that it has no use for are not made, as a scrape would show them."""
+        ended = kind.outcome.value
+        outcome = ACCEPTED if kind.opened else ended
+        failure = kind.status, kind.error_type, kind.error, kind.http_version
+        return _Series(
+            self._record(HANDSHAKES, kind.route, outcome, *failure),
+            self._record(HANDSHAKE_DURATION, kind.route, outcome) if kind.answered else _unused,
+            self._record(OPEN_CONNECTIONS, kind.route) if kind.opened else _unused,
+            self._record(CONNECTION_DURATION, kind.route) if kind.opened else _unused,
+            self._record(CLOSES, kind.route, ended, kind.close_code, kind.closed_by) if kind.opened else _unused,
+        )
 
     def _failure(self, report: ConnectionReport) -> tuple[str, str]:
         """Return the type and the text of the error for which the handshake failed."""
