@@ -143,7 +143,7 @@ class Connection:
             due = deadlines.due(now)
         if not self.over:
             self._inbox.prefetch_if_idle()
-        self._tracker.arm(deadlines.next(now), late=True)
+        self._tracker.arm(deadlines.next(now))
 
     def _do(self, due: Due, now: float) -> None:
         if isinstance(due, EndReason):

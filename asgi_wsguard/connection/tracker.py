@@ -85,13 +85,13 @@ class Tracker:
         self._timed = timed
         self.arm(self.deadlines.began + self.deadlines.limits.soon)
 
-    def arm(self, when: float, *, late: bool = False) -> None:
-        """Set the timer to this time, unless it is set to an earlier one. `late`: most connections live to see it."""
+    def arm(self, when: float) -> None:
+        """Set the timer to this time, unless it is set to an earlier one."""
         if when < self._timer_at and self._timed is not None:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer_at = when
-            self._timer = (self.runtime.call_late if late else self.runtime.call_at)(when, self._timed)
+            self._timer = self.runtime.call_at(when, self._timed)
 
     def fired(self) -> float:
         """Note that the timer has fired, and return the time."""

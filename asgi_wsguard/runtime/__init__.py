@@ -10,19 +10,12 @@ from typing import Any, Callable, Protocol
 
 from .on_asyncio import AsyncioRuntime, cancelling
 from .on_asyncio import starter as start_on_asyncio
-from .timers import Timed
+from .timers import Timed, Timer
 
 # Packages whose frames may be between the start of a task and the function that it was made for.
 EVENT_LOOPS = frozenset({"asyncio", "anyio", "trio"})
 
 Start = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
-
-
-class Timer(Protocol):
-    """A scheduled call."""
-
-    def cancel(self) -> None:
-        """Cancel the call."""
 
 
 class Job(Protocol):
@@ -48,10 +41,7 @@ class Runtime(Protocol):
         """Return the time of the event loop, in seconds."""
 
     def call_at(self, when: float, timed: Timed) -> Timer:
-        """Call `timed.on_timer()` at this time, which is probably cancelled before: this is quick to set and cancel."""
-
-    def call_late(self, when: float, timed: Timed) -> Timer:
-        """Do the same at a time which most connections will live to see: this keeps little while it waits."""
+        """Call `timed.on_timer()` at this time."""
 
     def start(self, call: Callable[[], Coroutine[Any, Any, None]], over: Callable[[], None]) -> Job:
         """Await `call()` beside the app, which must not raise, and tell when it is over, be it cancelled."""

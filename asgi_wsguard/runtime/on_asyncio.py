@@ -14,7 +14,7 @@ from weakref import ref
 
 import anyio
 
-from .timers import SharedTimer, Timed, Timers
+from .timers import Timed, Timer, Timers
 
 # Most servers take a message without waiting. An eager task is then done at once, and is never scheduled.
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
@@ -45,10 +45,7 @@ class AsyncioRuntime:
     def now(self) -> float:
         return self._loop.time()
 
-    def call_at(self, when: float, timed: Timed) -> asyncio.TimerHandle:
-        return self._loop.call_at(when, timed.on_timer)
-
-    def call_late(self, when: float, timed: Timed) -> SharedTimer:
+    def call_at(self, when: float, timed: Timed) -> Timer:
         return _alarm_of(self._loop).call_at(when, timed)
 
     def start(self, call: Callable[[], Coroutine[Any, Any, None]], over: Callable[[], None]) -> asyncio.Task[None]:
@@ -123,19 +120,31 @@ class AsyncioRuntime:
 
 
 class _Alarm:
-    """The shared timers of an event loop, by one timer of the loop's own, which is cancelled when none is left."""
+    """The timers of an event loop, by one timer of the loop's own, which is cancelled when none is left."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._timers = Timers(self._unset)
+        self._timers = Timers(self._emptied)
         self._handle: asyncio.TimerHandle | None = None
         self._rings_at = inf
+        self._will_look = False
 
-    def call_at(self, when: float, timed: Timed) -> SharedTimer:
+    def call_at(self, when: float, timed: Timed) -> Timer:
         timer = self._timers.add(when, timed)
         if when < self._rings_at:
             self._set(when)
         return timer
+
+    def _emptied(self) -> None:
+        # In the next iteration of the loop: until then the next connection may have set one, which is half as much work.
+        if not self._will_look:
+            self._will_look = True
+            self.loop.call_soon(self._look, context=Context())
+
+    def _look(self) -> None:
+        self._will_look = False
+        if not self._timers.waiting:
+            self._unset()
 
     def _set(self, when: float) -> None:
         self._unset()

@@ -10,7 +10,7 @@ from typing import Any, Callable
 import trio
 from trio.lowlevel import RunVar, current_task, current_trio_token, spawn_system_task
 
-from .timers import SharedTimer, Timed, Timers
+from .timers import Timed, Timer, Timers
 
 # Seconds until an app that ignores its cancellation is cancelled again.
 PAUSE = 1.0
@@ -37,7 +37,7 @@ class TrioRuntime:
         self._outer = trio.CancelScope()
         self._inner = trio.CancelScope()
         self._scope = self._inner  # of the next interruptible call
-        self._again: SharedTimer | None = None
+        self._again: Timer | None = None
 
     def release(self) -> None:
         self._task = None
@@ -45,14 +45,12 @@ class TrioRuntime:
     def now(self) -> float:
         return trio.current_time()
 
-    def call_at(self, when: float, timed: Timed) -> SharedTimer:
+    def call_at(self, when: float, timed: Timed) -> Timer:
         alarm = _alarm.get(None)
         if alarm is None:
             alarm = _Alarm()
             _alarm.set(alarm)
         return alarm.call_at(when, timed)
-
-    call_late = call_at
 
     def start(self, call: Callable[[], Coroutine[Any, Any, None]], over: Callable[[], None]) -> _Job:
         job = _Job(over)
@@ -216,7 +214,7 @@ class _Alarm:
         self._sleep = trio.CancelScope()
         spawn_system_task(self._run)
 
-    def call_at(self, when: float, timed: Timed) -> SharedTimer:
+    def call_at(self, when: float, timed: Timed) -> Timer:
         timer = self._timers.add(when, timed)
         self._sleep.deadline = self._timers.next
         return timer

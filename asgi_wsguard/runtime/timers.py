@@ -18,7 +18,7 @@ class Timed(Protocol):
         """Do what is due."""
 
 
-class SharedTimer:
+class Timer:
     """A call of `on_timer` at a time, in the context variables that it was set with."""
 
     __slots__ = ("_timed", "_timers", "context", "when")
@@ -29,7 +29,7 @@ class SharedTimer:
         self.when = when
         self.context: Context | None = copy_context()
 
-    def __lt__(self, other: SharedTimer) -> bool:
+    def __lt__(self, other: Timer) -> bool:
         return self.when < other.when
 
     @property
@@ -62,7 +62,7 @@ class Timers:
 
     def __init__(self, emptied: Callable[[], None]) -> None:
         self._emptied = emptied
-        self._heap: list[SharedTimer] = []
+        self._heap: list[Timer] = []
         self.waiting = 0
         """The number of timers that are not cancelled."""
 
@@ -71,14 +71,14 @@ class Timers:
         """The time of the first one; `inf` if there is none."""
         return self._heap[0].when if self._heap else inf
 
-    def add(self, when: float, timed: Timed) -> SharedTimer:
+    def add(self, when: float, timed: Timed) -> Timer:
         """Set a timer."""
-        timer = SharedTimer(self, when, timed)
+        timer = Timer(self, when, timed)
         heapq.heappush(self._heap, timer)
         self.waiting += 1
         return timer
 
-    def due(self, now: float) -> SharedTimer | None:
+    def due(self, now: float) -> Timer | None:
         """Take out the first one that is due by now; `None` if there is none."""
         while self._heap and (self._heap[0].when <= now or not self._heap[0].waits):
             timer = heapq.heappop(self._heap)

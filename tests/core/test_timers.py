@@ -35,7 +35,7 @@ class Noting:
 def set_timer(timed: Noting, when: float, whose: str) -> Any:
     def in_its_context() -> Any:
         name.set(whose)
-        return runtime().call_late(when, timed)
+        return runtime().call_at(when, timed)
 
     return copy_context().run(in_its_context)
 

@@ -15,7 +15,7 @@ from asgi_wsguard.options import Limits
 from asgi_wsguard.rules.deadlines import Deadlines
 from asgi_wsguard.rules.lifecycle import Lifecycle, Policy
 from asgi_wsguard.runtime import runtime
-from asgi_wsguard.runtime.timers import SharedTimer
+from asgi_wsguard.runtime.timers import Timer
 from harness.backends import in_memory, on_asyncio
 from harness.clock import in_virtual_time
 from harness.kinds import KINDS, serve
@@ -66,7 +66,7 @@ async def test_timers_that_never_come_do_not_pile_up() -> None:
     """While one connection is open, so that there is always something to wait for."""
 
     def timers() -> int:
-        return sum(type(one) in (asyncio.TimerHandle, SharedTimer) for one in gc.get_objects())
+        return sum(type(one) in (asyncio.TimerHandle, Timer) for one in gc.get_objects())
 
     kind = KINDS["echoes"]
     guarded = WebSocketGuardMiddleware(kind.app, max_lifetime=24 * 60 * 60)
