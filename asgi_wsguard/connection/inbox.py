@@ -267,8 +267,7 @@ class Inbox:
     def resume(self) -> None:
         """Let the app receive again: the close was sent, or refused."""
         self.turns.resume()
-        if self.turns.turn is None or self.turns.turn is GUARD:
-            self._released()
+        self._wake()
 
     def end(self, disconnect: Message | None = None) -> None:
         """Give the app a disconnect from now on, whatever the server does."""

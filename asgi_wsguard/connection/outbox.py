@@ -179,11 +179,9 @@ class Outbox:
         if closes:
             self._inbox.disconnect = disconnect_after(outgoing[0])
             self._inbox.pause()
-        self._tracker.sync_state()
+        self._tracker.sync_state(told=after in OVER)
         if lifecycle.repairs:
             self._record.note_repairs(lifecycle)
-        if after in OVER:
-            self._tracker.app_knows()
         try:
             await self._send_step(before, after, outgoing)
         finally:

@@ -8,8 +8,8 @@ from ..rules.deadlines import Deadlines
 from ..rules.lifecycle import Lifecycle
 from ..rules.messages import SEND
 from ..rules.states import OPEN
-from ..runtime import Runtime, Timer
-from ..runtime.timers import Timed
+from ..runtime import Runtime
+from ..runtime.timers import Timed, Timer
 
 
 class Tracker:
@@ -32,13 +32,15 @@ class Tracker:
         self._timer: Timer | None = None
         self._timer_at = math.inf
 
-    def sync_state(self) -> None:
-        """Follow the state of the lifecycle, which has changed."""
+    def sync_state(self, *, told: bool = False) -> None:
+        """Follow the state of the lifecycle, which has changed. `told`: to the knowledge of the app (O16)."""
         state = self.lifecycle.state
         self.data = SEND if state is OPEN else None
         if not self.stopped:
             now = self.runtime.now()
             self.deadlines.follow(state, now)
+            if told:
+                self.deadlines.told(now)
             self.arm(now + self.deadlines.limits.soon)
 
     def left(self) -> None:

@@ -13,7 +13,8 @@ from anyio.lowlevel import checkpoint
 
 from ..rules.denial import DenialResponse
 from ..rules.lifecycle import Answer
-from ..runtime import Timer, current_loop, runtime
+from ..runtime import current_loop, runtime
+from ..runtime.timers import Timer
 from .drainable import Drainable
 from .plan import Drained, DrainPlan
 from .schedule import Schedule

@@ -158,15 +158,13 @@ def checked_close(message: Message, repair: OnRepair) -> Message:
         repair("O4", what, f"one that can be sent, such as {sent}", f"closed with {sent}")
     if not may_be_sent(sent):
         raise ProtocolViolation("O4", f"the app closed with code {code}", "1000-1003, 1007-1014 or 3000-4999")
-    kept = _checked_reason(reason, repair)
+    kept = None if reason is None else _checked_reason(reason, repair)
     if kept is reason and (sent is code or "code" not in message):
         return message
     return {**message, "code": sent, "reason": kept}
 
 
 def _checked_reason(reason: Any, repair: OnRepair) -> Any:
-    if reason is None:
-        return None
     if not isinstance(reason, str):
         what = f"the app closed with a reason of type {type(reason).__name__}"
         repair("O4", what, "text", "closed without the reason")

@@ -136,7 +136,7 @@ class _Alarm:
         return timer
 
     def _emptied(self) -> None:
-        # In the next iteration of the loop: until then the next connection may have set one, which is half as much work.
+        # In the next iteration of the loop: until then the next connection may have set one, which saves half the work.
         if not self._will_look:
             self._will_look = True
             self.loop.call_soon(self._look, context=Context())
