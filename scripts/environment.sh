@@ -37,10 +37,10 @@ environment() {
     echo "$stamp" >"$folder/stamp"
 }
 
-# side_by_side: runs the commands on stdin, one on each line, as many at once as there are processors. It prints the last
-# line of each, or the whole output of one that failed.
+# side_by_side [N]: runs the commands on stdin, one on each line, N at once, or as many as there are processors. It prints
+# the last line of each, or the whole output of one that failed.
 side_by_side() {
-    tr '\n' '\0' | xargs -0 -n 1 -P "$(getconf _NPROCESSORS_ONLN)" bash -c '
+    tr '\n' '\0' | xargs -0 -n 1 -P "${1:-$(getconf _NPROCESSORS_ONLN)}" bash -c '
         log=$(mktemp)
         if eval "$0" >"$log" 2>&1; then
             failed=0
