@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .nesting import is_guarded
 from .rules.denial import DenialResponse
-from .rules.states import EndReason
 
 if TYPE_CHECKING:
-    from .connection import App, Connection, Receive, Send
+    from .connection import App, Receive, Send
     from .drain import Drainer
     from .observers import Observer
 
@@ -113,16 +112,11 @@ class WebSocketGuardMiddleware:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Run the app. Servers pass these by position or by name."""
-        if scope["type"] == "lifespan":
-            return await self._serve_lifespan(scope, receive, send)
         if scope["type"] != "websocket" or is_guarded(scope):
-            return await self.app(scope, receive, send)
+            return await (self._serve_lifespan if scope["type"] == "lifespan" else self.app)(scope, receive, send)
         connection = self._connection(scope, receive, send)
-        if self._options.may_refuse and await self._refuses(connection):
-            return
         try:
-            connection.enter()
-            await self.app(scope, connection.receive, connection.send)
+            await self.app(scope, *connection.enter())
         except BaseException:
             if not await connection.finish(sys.exc_info()[1]):
                 raise
@@ -135,17 +129,6 @@ class WebSocketGuardMiddleware:
         finally:
             if self._options.drainer is not None:
                 self._options.drainer.served()
-
-    async def _refuses(self, connection: Connection) -> bool:
-        """Answer the handshake if the app is not to be called; return whether that is so."""
-        drainer = self._options.drainer
-        if drainer is not None and drainer.draining:
-            await connection.refuse(EndReason.DRAINED, drainer.refusal)
-        elif self._options.seats.full:
-            await connection.refuse(EndReason.MAX_CONNECTIONS)
-        else:
-            return False
-        return True
 
 
 def _single_callable(app: Any) -> App:

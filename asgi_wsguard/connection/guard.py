@@ -27,6 +27,14 @@ RETURNED = AppExit(EndReason.RETURNED)
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
+class NotAdmitted(Exception):
+    """The app is not called: too many are connected (E9), or none are admitted (D1)."""
+
+    def __init__(self, reason: EndReason, answer: Answer | None = None) -> None:
+        self.reason = reason
+        self.answer = answer
+
+
 class Connection:
     """One websocket scope. The app runs between `enter` and `finish`, which gives the server what it is owed.
 
@@ -61,27 +69,22 @@ class Connection:
         self._guarding: Guarding | None = None
         self._tracker.start(self)
 
-    @property
-    def receive(self) -> Receive:
-        """For the app."""
-        return self._inbox.receive
-
-    @property
-    def send(self) -> Send:
-        """For the app."""
-        return self._outbox.send
-
-    def enter(self) -> None:
-        """Note that the app is about to be called.
+    def enter(self) -> tuple[Receive, Send]:
+        """Note that the app is about to be called, and return what to call it with.
 
         Raises:
+            NotAdmitted: the app is not to be called; `finish` answers the handshake.
             OSError: the drainer cannot wait for signals, as there are no file descriptors left.
         """
+        options = self._record.options
+        if options.may_refuse:
+            _admit(options)
         self._guarding = Guarding(self._record.scope)
-        self._record.options.seats.taken += 1
+        options.seats.taken += 1
         self._tracker.runtime.enter()
-        if self._record.options.drainer is not None:
-            self._record.options.drainer.add(self)
+        if options.drainer is not None:
+            options.drainer.add(self)
+        return self._inbox.receive, self._outbox.send
 
     async def finish(self, exc: BaseException | None) -> bool:
         """Finish after the app has ended; return whether its exception, if it raised one, is fully handled.
@@ -90,6 +93,9 @@ class Connection:
             ProtocolViolation: the answer is left to the server's crash path (`without_extension="raise"`).
             BaseException: a cancellation, or the server's refusal, for its crash path (O11).
         """
+        if type(exc) is NotAdmitted:
+            _raise(_failure(await self._end().finish(AppExit(exc.reason), answer=exc.answer)))
+            return True
         try:
             left = self._tracker.runtime.leave(exc)
             if type(exc) is GeneratorExit:
@@ -244,15 +250,7 @@ class Connection:
         """Cancel the app this many seconds from now, and repeatedly, whatever it knows, if the connection is over."""
         self._tracker.drained(seconds)
 
-    # When the app has ended, or is not called
-
-    async def refuse(self, reason: EndReason, answer: Answer | None = None) -> None:
-        """Answer the handshake without calling the app: too many are connected (E9), or none are admitted (D1).
-
-        Raises:
-            Exception: the server's refusal, for its crash path (O11).
-        """
-        _raise(_failure(await self._end().finish(AppExit(reason), answer=answer)))
+    # When the app has ended
 
     async def _returned(self) -> BaseException | None:
         """Finish after the app returned; return what is raised to the server."""
@@ -293,3 +291,11 @@ def _raise(exc: BaseException | None) -> None:
             exc.__context__ = None
             exc.__suppress_context__ = True  # before Python 3.12 a coroutine that is cancelled sets it once more
             del exc  # the exception refers to this frame
+
+
+def _admit(options: Options) -> None:
+    drainer = options.drainer
+    if drainer is not None and drainer.draining:
+        raise NotAdmitted(EndReason.DRAINED, drainer.refusal)
+    if options.seats.full:
+        raise NotAdmitted(EndReason.MAX_CONNECTIONS)
