@@ -124,7 +124,7 @@ class _Alarm:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._timers = Timers(self._emptied)
+        self._timers = Timers(self)
         self._handle: asyncio.TimerHandle | None = None
         self._rings_at = inf
         self._will_look = False
@@ -135,7 +135,7 @@ class _Alarm:
             self._set(when)
         return timer
 
-    def _emptied(self) -> None:
+    def emptied(self) -> None:
         # In the next iteration of the loop: until then the next connection may have set one, which saves half the work.
         if not self._will_look:
             self._will_look = True

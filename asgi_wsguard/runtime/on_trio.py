@@ -210,7 +210,7 @@ class _Alarm:
     """The timers of an event loop, by one system task for all, which ends when none is left."""
 
     def __init__(self) -> None:
-        self._timers = Timers(self._emptied)
+        self._timers = Timers(self)
         self._sleep = trio.CancelScope()
         spawn_system_task(self._run)
 
@@ -219,7 +219,7 @@ class _Alarm:
         self._sleep.deadline = self._timers.next
         return timer
 
-    def _emptied(self) -> None:
+    def emptied(self) -> None:
         self._sleep.deadline = -math.inf
 
     async def _run(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import heapq
 from contextvars import Context, copy_context
 from math import inf
-from typing import Callable, Protocol
+from typing import Protocol
+from weakref import ref
 
 # This many cancelled timers may stay in the heap.
 FEW = 100
@@ -16,6 +17,13 @@ class Timed(Protocol):
 
     def on_timer(self) -> None:
         """Do what is due."""
+
+
+class Alarm(Protocol):
+    """The timer of the event loop that the others share."""
+
+    def emptied(self) -> None:
+        """Note that none is left."""
 
 
 class Timer:
@@ -55,13 +63,13 @@ class Timers:
     """The shared timers of one event loop, by their times.
 
     Args:
-        emptied: called when none is left.
+        alarm: told when none is left. It is held weakly, as it holds these.
     """
 
-    __slots__ = ("_emptied", "_heap", "waiting")
+    __slots__ = ("_alarm", "_heap", "waiting")
 
-    def __init__(self, emptied: Callable[[], None]) -> None:
-        self._emptied = emptied
+    def __init__(self, alarm: Alarm) -> None:
+        self._alarm = ref(alarm)
         self._heap: list[Timer] = []
         self.waiting = 0
         """The number of timers that are not cancelled."""
@@ -92,5 +100,6 @@ class Timers:
         if len(self._heap) > 2 * self.waiting + FEW:
             self._heap = [timer for timer in self._heap if timer.waits]
             heapq.heapify(self._heap)
-        if not self.waiting:
-            self._emptied()
+        alarm = None if self.waiting else self._alarm()
+        if alarm is not None:
+            alarm.emptied()

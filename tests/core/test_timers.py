@@ -10,6 +10,7 @@ from math import inf
 from typing import Any
 
 import anyio
+import pytest
 
 from asgi_wsguard.runtime import runtime
 from asgi_wsguard.runtime.timers import FEW, Timers
@@ -30,6 +31,15 @@ class Noting:
         self.calls.append(name.get())
         if self._error is not None:
             raise self._error
+
+
+class Alarm:
+    """Counts how often it is told that none is left."""
+
+    calls = 0
+
+    def emptied(self) -> None:
+        self.calls += 1
 
 
 def set_timer(timed: Noting, when: float, whose: str) -> Any:
@@ -81,8 +91,8 @@ def test_each_event_loop_has_timers_of_its_own() -> None:
 
 
 def test_e7_a_cancelled_timer_holds_nothing() -> None:
-    emptied: list[int] = []
-    timers, noting = Timers(lambda: emptied.append(timers.waiting)), Noting()
+    alarm = Alarm()
+    timers, noting = Timers(alarm), Noting()
     timer = timers.add(1, noting)
     held = weakref.ref(noting)
     timer.cancel()
@@ -90,16 +100,34 @@ def test_e7_a_cancelled_timer_holds_nothing() -> None:
     del noting
     gc.collect()
     assert held() is None
-    assert emptied == [0]
+    assert alarm.calls == 1
     assert timers.due(0) is None
     assert timers.next == inf
 
 
 def test_e7_cancelled_timers_are_removed_in_bulk() -> None:
-    timers = Timers(lambda: None)
+    alarm = Alarm()
+    timers = Timers(alarm)
     stays = timers.add(1_000, Noting())
     for when in range(10 * FEW):
         timers.add(when, Noting()).cancel()
         assert len(timers._heap) <= FEW + 3
     assert timers.due(999) is None
     assert timers.due(1_000) is stays
+
+
+@pytest.mark.parametrize("fires", [False, True])
+def test_e7_no_circle_of_references_keeps_the_event_loop(fires: bool) -> None:
+    async def connection() -> Any:
+        noting = Noting()
+        timer = set_timer(noting, asyncio.get_running_loop().time(), "")
+        while fires and not noting.calls:
+            await asyncio.sleep(0)
+        timer.cancel()
+        return timer._timers._alarm
+
+    gc.disable()
+    try:
+        assert asyncio.run(connection())() is None
+    finally:
+        gc.enable()
