@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -65,15 +65,8 @@ def rows(rounds: int = 300, refusals: int = 50) -> Iterator[Row]:
         check(guarded, clause)
     called = {app for _, app in refusing.values() if app is not None}
     runs = {app: partial(one_run, app, refusals) for app in (*called, *(guarded for guarded, _ in refusing.values()))}
-    logger = logging.getLogger("asgi_wsguard")
-    handler, propagate = logging.NullHandler(), logger.propagate
-    logger.addHandler(handler)
-    logger.propagate = False
-    try:
+    with logging_to(logging.NullHandler()):
         times = least(runs, rounds)
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
     for (clause, why, name), (guarded, app) in refusing.items():
         seconds = times[guarded] - times.get(
             app, 0
@@ -81,21 +74,29 @@ def rows(rounds: int = 300, refusals: int = 50) -> Iterator[Row]:
         yield Row(f"{why} ({clause}): {name}", duration(seconds), seconds / TARGET, 1)
 
 
+@contextmanager
+def logging_to(handler: logging.Handler, level: int = logging.NOTSET) -> Iterator[None]:
+    """Let the guard's log go to this handler only."""
+    logger = logging.getLogger("asgi_wsguard")
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
 def check(guarded, clause: str) -> None:
     """Raise if it does not refuse for this clause."""
     lines = []
     handler = logging.Handler()
     handler.emit = lines.append
-    logger = logging.getLogger("asgi_wsguard")
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
-    try:
+    with logging_to(handler, logging.DEBUG):
         one_run(guarded, 1)
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(logging.NOTSET)
-        logger.propagate = True
     signatures = [line.ws_signature for line in lines]
     if signatures != [f"wsguard-{clause}"]:
         raise AssertionError(f"{clause} is to be measured, not {signatures}")

@@ -138,8 +138,8 @@ class _Alarm:
     def emptied(self) -> None:
         # In the next iteration of the loop: until then the next connection may have set one, which saves half the work.
         if not self._will_look:
-            self._will_look = True
             self.loop.call_soon(self._look, context=Context())
+            self._will_look = True  # after that, which raises if the loop is closed
 
     def _look(self) -> None:
         self._will_look = False
