@@ -39,18 +39,19 @@ class Inbox:
         tracker: is notified of messages, and of a client that leaves.
 
     Attributes:
+        caller: returns the key by which the runtime finds who receives or sends.
         disconnect: the disconnect that the app gets once the connection is over.
         prefetch: the job that receives ahead of the app, while it runs.
     """
 
     __slots__ = (
-        "_caller",
         "_change",
         "_connect",
         "_disconnect_changes",
         "_next",
         "_server_receive",
         "_tracker",
+        "caller",
         "disconnect",
         "prefetch",
         "turns",
@@ -63,7 +64,7 @@ class Inbox:
         self.prefetch: Job | None = None
         self._server_receive = receive
         self._tracker = tracker
-        self._caller = tracker.runtime.caller
+        self.caller = tracker.runtime.caller
         self._next = tracker.runtime.interruptible(receive)
         # For those who wait for their turn to receive, and those who were told, and receive again. Here, so that they
         # are not garbage while they wait.
@@ -77,13 +78,14 @@ class Inbox:
         if turns.turn is not None:
             return await self._receive_in_turn()
         # The fast path: nobody else receives, and the buffer is empty.
-        turns.turn = caller = self._caller()
+        turns.turn = self.caller()
         try:
             message: Message = await self._next()
         except GeneratorExit:
             turns.turn = None
             raise  # the coroutine is being discarded, and the event loop may have stopped
         except BaseException as exc:
+            caller = turns.turn
             self._release()
             if not self._tracker.runtime.interrupted(caller, exc):
                 del caller  # a task will hold the exception, which refers to this frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from itertools import repeat
 from math import inf
 from typing import Any, Callable
 
@@ -24,8 +25,6 @@ Send = Callable[[Message], Awaitable[None]]
 # has left, and no other connection is served. This is so on uvicorn 0.54.0 (sansio and wsproto), on hypercorn 0.18.0,
 # and on any server once the connection is over.
 BURST = 1024
-# Messages are counted down in parts: CPython caches the integers up to 256, and makes an object of each larger one.
-PART = 256
 # Iterations of the event loop after which a server's send() has begun its work, in a task of its own on trio.
 TURNS = 10
 
@@ -45,15 +44,15 @@ class Outbox:
     """
 
     __slots__ = (
+        "_burst",
         "_closing",
         "_drops",
         "_finished",
         "_inbox",
-        "_left_of_burst",
-        "_left_of_part",
         "_lock",
         "_record",
         "_send_data",
+        "_sends",
         "_tracker",
         "server_error",
         "server_send",
@@ -65,11 +64,9 @@ class Outbox:
         self._record = record
         self._drops: bool | None = None  # discard a message that comes too late (O7); `None` means not decided yet
         self.server_send = self._send_data = send
-        # Messages of this part before its last one; `None` if sends have a limit, and are counted one by one.
-        self._left_of_part: int | None = PART - 1
-        self._left_of_burst = BURST  # messages until other tasks get a turn, counted at the end of each part
-        if record.options.limits.timed:
-            self._left_of_part = None
+        self._burst = repeat(None, BURST - 1)  # what is left of it; this counts faster than a number
+        self._sends = tracker.deadlines.sends
+        if self._sends is not None:
             self._send_data = tracker.runtime.abandonable(send, self._must_be_open)
         self._lock: anyio.Lock | None = None  # exists once there is a denial response, whose parts go out in order
         self._closing: Any = None  # the caller in the server's send() with the app's close
@@ -81,28 +78,39 @@ class Outbox:
 
         The state is looked at when this coroutine runs, not when it is made: an app may make it now and await it late.
         """
-        data = self._tracker.data
         try:
             # The fast path: well-formed data on an open connection.
             if (
-                data is not None
-                and type(message) is dict
-                and message["type"] == data
+                type(message) is dict
+                and message["type"] == self._tracker.data
                 and (
                     type(message["text"]) is str
-                    if "bytes" not in message or message["bytes"] is None
-                    else type(message["bytes"]) is bytes and ("text" not in message or message["text"] is None)
+                    if "bytes" not in message or (binary := message["bytes"]) is None
+                    else type(binary) is bytes and ("text" not in message or message["text"] is None)
                 )
             ):
-                left = self._left_of_part
-                if left:
-                    self._left_of_part = left - 1
-                    return await self._send_data(message)
-                if left is None:
+                if self._sends is None:
+                    for _ in self._burst:
+                        return await self._send_data(message)
+                    await self._send_data(message)
+                    return await self._take_turns()
+                sends = self._sends
+                if sends.caller is not None:
                     return await self._send_in_time(message)
-                await self._send_data(message)
-                self._left_of_part = PART - 1
-                return await self._count(PART)
+                # As `_send_in_time` does, whose coroutine would take longer than all the rest.
+                if self._inbox.turns.notice:
+                    self._inbox.noticed()
+                sends.caller, sends.since = self._inbox.caller(), inf
+                try:
+                    await self._send_data(message)
+                except BaseException as exc:
+                    self._check_interrupted(sends.caller, exc)
+                    raise
+                finally:
+                    sends.caller = None
+                for _ in self._burst:
+                    return
+                return await self._take_turns()
         except ClientDisconnected:
             raise
         except (OSError, RuntimeError) as exc:
@@ -118,45 +126,40 @@ class Outbox:
             await self._send(message)
 
     def _must_be_open(self) -> None:
-        if self._tracker.data is None:
+        if self._tracker.data is not SEND:
             raise self._over("the connection was ended before this could be sent")
 
     async def _send_in_time(self, message: Message) -> None:
-        """Send data, if `send_timeout` or `idle_timeout` is set."""
+        """Send data, if `send_timeout` or `idle_timeout` is set, beside other calls."""
+        sends = self._sends
+        assert sends is not None
         if self._inbox.turns.notice:
             self._inbox.noticed()
-        runtime, sends = self._tracker.runtime, self._tracker.deadlines.sends
-        assert sends is not None
-        caller = runtime.caller()
-        alone = sends.caller is None
-        if alone:
-            sends.caller, sends.since = caller, inf
-        else:
-            sends.others[caller] = inf
+        caller = self._inbox.caller()
+        sends.others[caller] = inf
         try:
             await self._send_data(message)
         except BaseException as exc:
-            if runtime.interrupted(caller, exc):
-                self._tracker.app_knows()
-                raise self._over("the connection was ended while this was being sent") from None
+            self._check_interrupted(caller, exc)
             raise
         finally:
-            if alone:
-                sends.caller = None
-            else:
-                del sends.others[caller]
-        self._left_of_burst -= 1
-        if self._left_of_burst <= 0:
-            await self._take_turns()
+            del sends.others[caller]
+        await self._count()
 
-    async def _count(self, messages: int) -> None:
-        self._left_of_burst -= messages
-        if self._left_of_burst <= 0:
-            await self._take_turns()
+    def _check_interrupted(self, caller: Any, exc: BaseException) -> None:
+        """Raise what the app is told, if its `send()` was interrupted."""
+        if self._tracker.runtime.interrupted(caller, exc):
+            self._tracker.app_knows()
+            raise self._over("the connection was ended while this was being sent") from None
+
+    async def _count(self) -> None:
+        for _ in self._burst:
+            return
+        await self._take_turns()
 
     async def _take_turns(self) -> None:
         """Let other tasks run, at the end of a burst."""
-        self._left_of_burst = BURST
+        self._burst = repeat(None, BURST - 1)
         await anyio.lowlevel.checkpoint()
 
     # One step of the lifecycle
@@ -199,7 +202,7 @@ class Outbox:
                 if closes:
                     await self._send_close(part)
                 elif part["type"] == SEND:
-                    await (self._send_in_time if self._left_of_part is None else self._send_data)(part)
+                    await (self._send_data if self._sends is None else self._send_in_time)(part)
                 else:
                     await self.server_send(part)
             except ClientDisconnected:
@@ -260,7 +263,7 @@ class Outbox:
         if not self._drops:
             self._tracker.app_knows()
             raise self._over(text) from cause
-        await self._count(1)
+        await self._count()
 
     async def _left(self, exc: BaseException, *, closes: bool = False) -> None:
         """Note that the server's `send()` raised because the client has left."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from math import inf
 
 from ..rules.deadlines import Deadlines
 from ..rules.lifecycle import Lifecycle
@@ -11,31 +11,30 @@ from ..rules.states import OPEN
 from ..runtime import Runtime
 from ..runtime.timers import Timed, Timer
 
+NO_TYPE = object()  # equal to no type of message
+
 
 class Tracker:
     """The state, the deadlines and the timer that the parts of one connection share.
 
     Attributes:
-        data: while the connection is open, the one type of message that may skip the rules; else `None`.
-        stopped: the app has ended, and no deadline applies any more.
+        data: while the connection is open, the one type of message that may skip the rules; else `NO_TYPE`.
     """
 
-    __slots__ = ("_timed", "_timer", "_timer_at", "data", "deadlines", "lifecycle", "runtime", "stopped")
+    __slots__ = ("_timed", "_timer", "data", "deadlines", "lifecycle", "runtime")
 
     def __init__(self, lifecycle: Lifecycle, deadlines: Deadlines, runtime: Runtime) -> None:
         self.lifecycle = lifecycle
         self.deadlines = deadlines
         self.runtime = runtime
-        self.data: str | None = None
-        self.stopped = False
+        self.data: object = NO_TYPE
         self._timed: Timed | None = None
         self._timer: Timer | None = None
-        self._timer_at = math.inf
 
     def sync_state(self, *, told: bool = False) -> None:
         """Follow the state of the lifecycle, which has changed. `told`: to the knowledge of the app (O16)."""
         state = self.lifecycle.state
-        self.data = SEND if state is OPEN else None
+        self.data = SEND if state is OPEN else NO_TYPE
         if not self.stopped:
             now = self.runtime.now()
             self.deadlines.follow(state, now)
@@ -82,6 +81,11 @@ class Tracker:
 
     # The timer
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the app has ended, so that no deadline applies any more."""
+        return self._timed is None
+
     def start(self, timed: Timed) -> None:
         """Start the timer, which calls `timed` until `stop()`."""
         self._timed = timed
@@ -89,15 +93,15 @@ class Tracker:
 
     def arm(self, when: float) -> None:
         """Set the timer to this time, unless it is set to an earlier one."""
-        if when < self._timer_at and self._timed is not None:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_at = when
+        timer = self._timer
+        if self._timed is not None and when < (inf if timer is None else timer.when):
+            if timer is not None:
+                timer.cancel()
             self._timer = self.runtime.call_at(when, self._timed)
 
     def fired(self) -> float:
         """Note that the timer has fired, and return the time."""
-        self._timer, self._timer_at = None, math.inf
+        self._timer = None
         return self.runtime.now()
 
     def watch(self) -> None:
@@ -111,7 +115,6 @@ class Tracker:
 
     def stop(self) -> None:
         """Stop the timer for good: the app has ended."""
-        self.stopped = True
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._timer_at, self._timed = None, -math.inf, None
+        self._timer = self._timed = None
