@@ -124,7 +124,6 @@ class Connection:
         if settled and self._inbox.prefetch is None and self._outbox.settled and self._record.is_dull:
             self._tracker.lifecycle.settle(RETURNED.reason)
             self._tracker.stop()
-            self._outbox.stop()
             self._outbox.finish()
             self._inbox.end()
             return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from itertools import repeat
 from math import inf
 from typing import Any, Callable
 
@@ -25,6 +24,8 @@ Send = Callable[[Message], Awaitable[None]]
 # has left, and no other connection is served. This is so on uvicorn 0.54.0 (sansio and wsproto), on hypercorn 0.18.0,
 # and on any server once the connection is over.
 BURST = 1024
+# Each burst is counted by an iterator of this, which is faster than a number.
+_BURST = [None] * (BURST - 1)
 # Iterations of the event loop after which a server's send() has begun its work, in a task of its own on trio.
 TURNS = 10
 
@@ -64,7 +65,7 @@ class Outbox:
         self._record = record
         self._drops: bool | None = None  # discard a message that comes too late (O7); `None` means not decided yet
         self.server_send = self._send_data = send
-        self._burst = repeat(None, BURST - 1)  # what is left of it; this counts faster than a number
+        self._burst = iter(_BURST)  # what is left of it
         self._sends = tracker.deadlines.sends
         if self._sends is not None:
             self._send_data = tracker.runtime.abandonable(send, self._must_be_open)
@@ -159,7 +160,7 @@ class Outbox:
 
     async def _take_turns(self) -> None:
         """Let other tasks run, at the end of a burst."""
-        self._burst = repeat(None, BURST - 1)
+        self._burst = iter(_BURST)
         await anyio.lowlevel.checkpoint()
 
     # One step of the lifecycle
@@ -279,7 +280,7 @@ class Outbox:
     @property
     def settled(self) -> bool:
         """Whether nothing is being sent, and the server has raised no error because the client had left."""
-        return self.server_error is None and not self.busy
+        return self.server_error is None and (self._lock is None or not self.busy)
 
     @property
     def busy(self) -> bool:
@@ -323,8 +324,9 @@ class Outbox:
         self._send_data = self.server_send
 
     def finish(self) -> None:
-        """Send nothing more: the final messages are out."""
+        """Send nothing more: the app has ended, and the final messages are out."""
         self._finished = True
+        self._send_data = self.server_send
         self.server_error = None  # its traceback refers to frames, and so to this object
 
 

@@ -35,7 +35,7 @@ class Tracker:
         """Follow the state of the lifecycle, which has changed. `told`: to the knowledge of the app (O16)."""
         state = self.lifecycle.state
         self.data = SEND if state is OPEN else NO_TYPE
-        if not self.stopped:
+        if self._timed is not None:
             now = self.runtime.now()
             self.deadlines.follow(state, now)
             if told:
@@ -51,14 +51,14 @@ class Tracker:
 
     def app_knows(self) -> None:
         """Note that the app was told that the connection is over (O16)."""
-        if not self.stopped:
+        if self._timed is not None:
             now = self.runtime.now()
             self.deadlines.told(now)
             self.arm(now + self.deadlines.limits.soon)
 
     def app_uses(self) -> None:
         """Note that the app uses the connection although it is over (O16)."""
-        clocks = None if self.stopped else self.deadlines.after_end
+        clocks = None if self._timed is None else self.deadlines.after_end
         if clocks is not None:
             now = self.runtime.now()
             clocks.used(now)
@@ -73,7 +73,7 @@ class Tracker:
 
     def drained(self, seconds: float) -> None:
         """Note a drain, which gives the app this many seconds after the end."""
-        clocks = None if self.stopped else self.deadlines.after_end
+        clocks = None if self._timed is None else self.deadlines.after_end
         if clocks is not None:
             now = self.runtime.now()
             clocks.drained(seconds, now)
