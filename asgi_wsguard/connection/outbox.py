@@ -98,7 +98,7 @@ class Outbox:
                 sends = self._sends
                 if sends.caller is not None:
                     return await self._send_in_time(message)
-                # As `_send_in_time` does, whose coroutine would take longer than all the rest.
+                # As `_send_in_time` does it, without the coroutine, which takes longer than all the rest.
                 if self._inbox.turns.notice:
                     self._inbox.noticed()
                 sends.caller, sends.since = self._inbox.caller(), inf
@@ -131,7 +131,7 @@ class Outbox:
             raise self._over("the connection was ended before this could be sent")
 
     async def _send_in_time(self, message: Message) -> None:
-        """Send data, if `send_timeout` or `idle_timeout` is set, beside other calls."""
+        """Send data, if `send_timeout` or `idle_timeout` is set."""
         sends = self._sends
         assert sends is not None
         if self._inbox.turns.notice:

@@ -184,7 +184,7 @@ class Sends:
     """The calls of `send()` with data, where these have a limit. Each counts from the first check after its begin.
 
     Attributes:
-        caller: who is in there; the first one, if there are several.
+        caller: who is in there; `others` has those that came meanwhile.
         since: since when this one counts; `inf` is not yet.
     """
 
@@ -197,7 +197,7 @@ class Sends:
 
     @property
     def others(self) -> dict[Any, float]:
-        """The other callers, and since when they count. On most connections there never is one."""
+        """Any other callers, and since when they count. On most connections there never is one."""
         if self._others is None:
             self._others = {}
         return self._others
