@@ -251,6 +251,20 @@ async def test_o15_several_sends_are_stuck(data: Any) -> None:
 
 
 @in_virtual_time
+async def test_o15_several_sends_are_over_in_time() -> None:
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        await anyio.sleep(3)
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(send, TEXT)
+        await anyio.sleep(10)
+
+    server = await serve(app, (2, stops_reading), (5, reads), send_timeout=3)
+    assert server.client == Client(accepted=True, messages=["hi"] * 3, close_code=1000)
+
+
+@in_virtual_time
 async def test_o15_one_send_is_stuck_beside_others() -> None:
     """Whichever of them was first."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import weakref
 from typing import Any
 
@@ -66,11 +67,16 @@ class Anything:
     """Something that can be referred to weakly."""
 
 
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.WARNING])  # with WARNING most have no report
+@pytest.mark.parametrize("limits", [{}, {"send_timeout": 30}], ids=str)
 @pytest.mark.parametrize("name", KINDS)
 @in_virtual_time
-async def test_connections_do_not_wait_for_the_garbage_collector(name: str) -> None:
+async def test_connections_do_not_wait_for_the_garbage_collector(
+    name: str, limits: dict[str, Any], level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(level, "asgi_wsguard")
     kind = KINDS[name]
-    guarded = WebSocketGuardMiddleware(kind.app, **kind.options)
+    guarded = WebSocketGuardMiddleware(kind.app, **{**limits, **kind.options})
     seen: list[weakref.ref[Anything]] = []
 
     async def connect() -> None:
