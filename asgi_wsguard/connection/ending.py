@@ -134,6 +134,7 @@ class Ending:
         state = self._tracker.lifecycle.state
         self._tracker.lifecycle.settle(EndReason.CANCELLED)
         self._report_abandoned(state)
+        self._outbox.finish()
         # The event loop may be closed, and an app task still receive. At the end of the interpreter, asyncio's debug
         # mode cannot import what it describes a timer with.
         with contextlib.suppress(RuntimeError, ImportError):
@@ -182,7 +183,6 @@ class Ending:
         """Stop the clocks, and what receives ahead: the app has ended."""
         self._tracker.stop()
         self._record.app_ended()
-        self._outbox.stop()
         self._inbox.end()
 
     async def _deliver_last(self, final: FinalMessages) -> Delivery:

@@ -280,7 +280,7 @@ class Outbox:
     @property
     def settled(self) -> bool:
         """Whether nothing is being sent, and the server has raised no error because the client had left."""
-        return self.server_error is None and (self._lock is None or not self.busy)
+        return self.server_error is None and not self.busy
 
     @property
     def busy(self) -> bool:
@@ -319,15 +319,11 @@ class Outbox:
             for message in messages:
                 await self.server_send(message)
 
-    def stop(self) -> None:
-        """Drop the references to this object, now that the app has ended."""
-        self._send_data = self.server_send
-
     def finish(self) -> None:
         """Send nothing more: the app has ended, and the final messages are out."""
         self._finished = True
-        self._send_data = self.server_send
-        self.server_error = None  # its traceback refers to frames, and so to this object
+        # Both refer to this object: the one by its check, the other by the frames of its traceback.
+        self._send_data, self.server_error = self.server_send, None
 
 
 def _anything() -> None:

@@ -28,7 +28,7 @@ class Tracker:
         self.deadlines = deadlines
         self.runtime = runtime
         self.data: object = NO_TYPE
-        self._timed: Timed | None = None
+        self._timed: Timed | None = None  # what the timer calls; `None` once the app has ended
         self._timer: Timer | None = None
 
     def sync_state(self, *, told: bool = False) -> None:
