@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import weakref
@@ -12,13 +13,13 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from asgi_wsguard import Drainer, WebSocketGuardMiddleware
+from asgi_wsguard import ClientDisconnected, Drainer, WebSocketGuardMiddleware
 from harness.apps import AppError
 from harness.backends import in_memory, on_asyncio
 from harness.clock import in_virtual_time
 from harness.kinds import KINDS, echoes, serve
 from harness.kinds import nobody_keeps_the_log as nobody_keeps_the_log
-from harness.messages import ACCEPT, Receive, Send
+from harness.messages import ACCEPT, TEXT, Receive, Send
 from harness.timed import TIMEOUTS, Timed
 
 # E7
@@ -119,6 +120,40 @@ async def test_a_task_that_has_failed_is_in_no_circle() -> None:
         assert isinstance(task.exception(), AppError)
         del server, anything, task
         await anyio.sleep(0)
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+@on_asyncio
+@in_memory
+async def test_a_connection_that_is_discarded_is_in_no_circle() -> None:
+    """The error of the server's `send()` refers to the frames that it came through."""
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        if message == TEXT:
+            raise OSError("the client has left")
+
+    async def app(scope: Any, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        with contextlib.suppress(ClientDisconnected):
+            await send(TEXT)
+        await anyio.sleep_forever()
+
+    gc.disable()
+    try:
+        scope = Timed().scope
+        scope["state"]["anything"] = anything = Anything()
+        seen = weakref.ref(anything)
+        connection = WebSocketGuardMiddleware(app)(scope, receive, send)
+        connection.send(None)  # as far as the app goes without the event loop
+        connection.close()
+        del scope, anything, connection
+        await anyio.lowlevel.checkpoint()
         assert seen() is None
     finally:
         gc.enable()
